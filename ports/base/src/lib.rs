@@ -1,0 +1,14 @@
+//! Ports that several domains need: time, randomness, sealing at rest and signing keys. Each trait's doc comment is
+//! its contract; [`contract`] holds the kit that a real adapter and an in-memory fake both pass.
+
+mod clock;
+pub mod contract;
+pub mod fakes;
+mod random;
+mod sealing;
+mod signing;
+
+pub use clock::Clock;
+pub use random::Random;
+pub use sealing::{SealContext, SealError, Sealer};
+pub use signing::{KeyAlgorithm, KeyError, KeyGenerator, SignatureAlgorithm, SigningKey};
