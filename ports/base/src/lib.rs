@@ -1,6 +1,8 @@
 //! Ports that several domains need: time, randomness, sealing at rest and signing keys. Each trait's doc comment is
 //! its contract; [`contract`] holds the kit that a real adapter and an in-memory fake both pass.
 
+mod ambient;
+mod announce;
 mod clock;
 pub mod contract;
 pub mod fakes;
@@ -8,6 +10,8 @@ mod random;
 mod sealing;
 mod signing;
 
+pub use ambient::Ambient;
+pub use announce::{Announcer, Change};
 pub use clock::Clock;
 pub use random::Random;
 pub use sealing::{SealContext, SealError, Sealer};
