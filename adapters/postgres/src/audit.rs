@@ -1,0 +1,113 @@
+//! Audit events: inserted with the change they tell of, and queued for sealing by the same statement.
+
+use crate::unit_of_work::PgUnitOfWork;
+use async_trait::async_trait;
+use certctl_audit::{AuditEvent, AuditFilter, AuditLog, AuditRecord, AuditStore};
+use certctl_kernel::{IdKind, ListQuery, Page, StoreError};
+use serde_json::Value;
+use tokio_postgres::Row;
+
+#[async_trait]
+impl AuditLog for PgUnitOfWork {
+    async fn record(&mut self, event: AuditEvent) -> Result<(), StoreError> {
+        let id = self.fresh_id(IdKind::AuditEvent);
+        let at = self.ambient().now();
+        self.execute(
+            "WITH event AS (INSERT INTO audit.events (id, at, actor_id, actor_type, action, resource_type, \
+             resource_id, category, details, request_id, source_ip, tenant_id) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING insert_id) \
+             INSERT INTO audit.unsealed (insert_id) SELECT insert_id FROM event",
+            &[
+                &id,
+                &at,
+                &event.actor.id,
+                &event.actor.kind.as_str(),
+                &event.action.as_str(),
+                &event.action.resource_type(),
+                &event.resource_id,
+                &event.action.category().as_str(),
+                &Value::Object(event.details),
+                &event.request_id,
+                &event.source_ip,
+                &event.actor.tenant_id,
+            ],
+        )
+        .await?;
+        self.count_event();
+        Ok(())
+    }
+}
+
+const COLUMNS: &str = "id, at, actor_id, actor_type, action, resource_type, resource_id, category, details, request_id";
+
+fn record(row: &Row) -> AuditRecord {
+    AuditRecord {
+        id: row.get(0),
+        at: row.get(1),
+        actor_id: row.get(2),
+        actor_type: row.get(3),
+        action: row.get(4),
+        resource_type: row.get(5),
+        resource_id: row.get(6),
+        category: row.get(7),
+        details: row.get(8),
+        request_id: row.get(9),
+    }
+}
+
+const WHERE: &str = "($1::text IS NULL OR category = $1) AND ($2::timestamptz IS NULL OR at >= $2) \
+     AND ($3::timestamptz IS NULL OR at <= $3) AND ($4::text IS NULL OR actor_id = $4) \
+     AND ($5::text IS NULL OR actor_type = $5) AND ($6::text IS NULL OR action = $6) \
+     AND ($7::text IS NULL OR resource_type = $7) AND ($8::text IS NULL OR resource_id = $8)";
+
+#[async_trait]
+impl AuditStore for PgUnitOfWork {
+    async fn audit_page(&mut self, filter: &AuditFilter, list: &ListQuery) -> Result<Page<AuditRecord>, StoreError> {
+        let category = filter.category.map(certctl_audit::Category::as_str);
+        let total: i64 = self
+            .query_one(
+                &format!("SELECT count(*) FROM audit.events WHERE {WHERE}"),
+                &[
+                    &category,
+                    &filter.since,
+                    &filter.until,
+                    &filter.actor_id,
+                    &filter.actor_type,
+                    &filter.action,
+                    &filter.resource_type,
+                    &filter.resource_id,
+                ],
+            )
+            .await?
+            .get(0);
+        let rows = self
+            .query(
+                &format!(
+                    "SELECT {COLUMNS} FROM audit.events WHERE {WHERE} ORDER BY at DESC, insert_id DESC \
+                     LIMIT $9 OFFSET $10"
+                ),
+                &[
+                    &category,
+                    &filter.since,
+                    &filter.until,
+                    &filter.actor_id,
+                    &filter.actor_type,
+                    &filter.action,
+                    &filter.resource_type,
+                    &filter.resource_id,
+                    &list.limit(),
+                    &list.offset(),
+                ],
+            )
+            .await?;
+        Ok(Page { rows: rows.iter().map(record).collect(), total, next: None })
+    }
+
+    async fn audit_event(&mut self, id: &str) -> Result<Option<AuditRecord>, StoreError> {
+        Ok(self
+            .query_opt(&format!("SELECT {COLUMNS} FROM audit.events WHERE id = $1"), &[&id])
+            .await?
+            .as_ref()
+            .map(record))
+    }
+}

@@ -1,0 +1,137 @@
+//! Transactions.
+
+use crate::error;
+use crate::pool::Lease;
+use async_trait::async_trait;
+use certctl_kernel::{Id, StoreError};
+use certctl_ports::{Ambient, Announcer, Change};
+use certctl_unit_of_work::{Stores, UnitOfWork};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, Statement};
+
+/// A leased connection, inside a transaction or, for reading, outside one. The stores implement their traits on it.
+pub struct PgUnitOfWork {
+    lease: Lease,
+    ambient: Ambient,
+    mode: Mode,
+    events: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Reading,
+    Open,
+    Ended,
+}
+
+/// Parameters of a statement.
+pub(crate) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+impl PgUnitOfWork {
+    pub(crate) async fn begin(lease: Lease, ambient: Ambient) -> Result<Self, StoreError> {
+        lease.client().batch_execute("BEGIN").await.map_err(|e| error::map(&e))?;
+        Ok(Self { lease, ambient, mode: Mode::Open, events: 0 })
+    }
+
+    pub(crate) const fn reading(lease: Lease, ambient: Ambient) -> Self {
+        Self { lease, ambient, mode: Mode::Reading, events: 0 }
+    }
+
+    /// Time and identifiers for rows that the store itself makes.
+    pub(crate) const fn ambient(&self) -> &Ambient {
+        &self.ambient
+    }
+
+    pub(crate) fn count_event(&mut self) {
+        self.events += 1;
+    }
+
+    pub(crate) fn fresh_id(&self, kind: certctl_kernel::IdKind) -> Id {
+        self.ambient.id(kind)
+    }
+
+    async fn prepared(&self, sql: &str) -> Result<Statement, StoreError> {
+        self.lease.client().prepare_cached(sql).await.map_err(|e| error::map(&e))
+    }
+
+    /// Runs a statement, prepared once a connection; returns the rows.
+    pub(crate) async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
+        let statement = self.prepared(sql).await?;
+        self.lease.client().query(&statement, params).await.map_err(|e| error::map(&e))
+    }
+
+    /// The one row or none.
+    pub(crate) async fn query_opt(&self, sql: &str, params: Params<'_>) -> Result<Option<Row>, StoreError> {
+        let statement = self.prepared(sql).await?;
+        self.lease.client().query_opt(&statement, params).await.map_err(|e| error::map(&e))
+    }
+
+    /// Exactly one row.
+    pub(crate) async fn query_one(&self, sql: &str, params: Params<'_>) -> Result<Row, StoreError> {
+        let statement = self.prepared(sql).await?;
+        self.lease.client().query_one(&statement, params).await.map_err(|e| error::map(&e))
+    }
+
+    /// Runs a statement; returns how many rows it touched.
+    pub(crate) async fn execute(&self, sql: &str, params: Params<'_>) -> Result<u64, StoreError> {
+        let statement = self.prepared(sql).await?;
+        self.lease.client().execute(&statement, params).await.map_err(|e| error::map(&e))
+    }
+
+    async fn commit(&mut self) -> Result<(), StoreError> {
+        match self.mode {
+            Mode::Open => {}
+            Mode::Reading | Mode::Ended => {
+                return Err(StoreError::Internal { reason: "save on a unit of work that is not open".to_owned() });
+            }
+        }
+        self.lease.client().batch_execute("COMMIT").await.map_err(|e| error::map(&e))?;
+        self.mode = Mode::Ended;
+        Ok(())
+    }
+}
+
+impl Drop for PgUnitOfWork {
+    fn drop(&mut self) {
+        if self.mode == Mode::Open {
+            // A connection inside a transaction must not go back to the pool; closing it rolls back.
+            self.lease.discard();
+        }
+    }
+}
+
+impl Stores for PgUnitOfWork {}
+
+#[async_trait]
+impl UnitOfWork for PgUnitOfWork {
+    async fn save(mut self: Box<Self>) -> Result<(), StoreError> {
+        if self.events == 0 {
+            return Err(StoreError::Internal { reason: "a change without an audit event".to_owned() });
+        }
+        self.commit().await
+    }
+
+    async fn save_unaudited(mut self: Box<Self>, _reason: &'static str) -> Result<(), StoreError> {
+        self.commit().await
+    }
+
+    async fn discard(mut self: Box<Self>) -> Result<(), StoreError> {
+        if self.mode == Mode::Open {
+            self.lease.client().batch_execute("ROLLBACK").await.map_err(|e| error::map(&e))?;
+            self.mode = Mode::Ended;
+        }
+        Ok(())
+    }
+
+    fn stores(&mut self) -> &mut dyn Stores {
+        self
+    }
+}
+
+#[async_trait]
+impl Announcer for PgUnitOfWork {
+    async fn announce(&mut self, change: Change) -> Result<(), StoreError> {
+        let payload = crate::listener::encode(&change);
+        self.execute("SELECT pg_notify('certctl', $1)", &[&payload]).await.map(|_| ())
+    }
+}
