@@ -1,1 +1,12 @@
-//! Placeholder.
+//! The HTTP edge: one declarative route table from which routing, authorization and the OpenAPI document come.
+//!
+//! `edge` holds the pipeline every request passes; each resource has a folder with one file an operation.
+
+pub mod edge;
+pub mod openapi;
+mod probes;
+pub mod routes;
+mod state;
+
+pub use edge::server::{AppConfig, configure};
+pub use state::{AppState, HttpSettings, RateLimitSettings};

@@ -1,0 +1,108 @@
+//! Who a credential belongs to, remembered for a short while.
+
+use async_trait::async_trait;
+use certctl_kernel::{Actor, RequestContext, StoreError, Timestamp};
+use certctl_ports::Ambient;
+use certctl_rbac::{Caller, EffectivePermission};
+use moka::sync::Cache;
+use ring::digest;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// A principal as authentication found it.
+#[derive(Debug, Clone)]
+pub struct Principal {
+    /// Who.
+    pub actor: Actor,
+    /// Roles held through live grants.
+    pub roles: Vec<String>,
+    /// What they add up to.
+    pub permissions: Arc<BTreeSet<EffectivePermission>>,
+    /// When the credential or the first of the grants ends; the answer is not remembered past it.
+    pub valid_until: Option<Timestamp>,
+}
+
+/// Looks a credential up.
+#[async_trait]
+pub trait Authenticator: Send + Sync {
+    /// The principal that the presented key belongs to; `None` when it belongs to nobody.
+    async fn authenticate(&self, presented: &str, source_ip: Option<&str>) -> Result<Option<Principal>, StoreError>;
+}
+
+/// Resolves credentials through the database and remembers the answers until something about access changes
+/// anywhere. While changes can't be heard, nothing is remembered.
+pub struct AccessCache {
+    authenticator: Arc<dyn Authenticator>,
+    ambient: Ambient,
+    known: Cache<[u8; 32], Principal>,
+    trusted: AtomicBool,
+    epoch: AtomicU64,
+    anonymous_admin: bool,
+}
+
+impl AccessCache {
+    /// An empty cache; `anonymous_admin` is the demo mode in which every request is the demo principal.
+    pub fn new(authenticator: Arc<dyn Authenticator>, ambient: Ambient, anonymous_admin: bool) -> Self {
+        Self {
+            authenticator,
+            ambient,
+            known: Cache::builder().max_capacity(10_000).time_to_live(Duration::from_secs(30)).build(),
+            trusted: AtomicBool::new(false),
+            epoch: AtomicU64::new(0),
+            anonymous_admin,
+        }
+    }
+
+    /// Forgets everything: access changed somewhere.
+    pub fn forget(&self) {
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+        self.known.invalidate_all();
+    }
+
+    /// Says whether changes on other replicas are heard at the moment.
+    pub fn set_trusted(&self, trusted: bool) {
+        self.forget();
+        self.trusted.store(trusted, Ordering::SeqCst);
+    }
+
+    /// Whether requests without a credential are the demo principal.
+    pub const fn anonymous_admin(&self) -> bool {
+        self.anonymous_admin
+    }
+
+    /// The principal that the presented key belongs to; `None` when it belongs to nobody.
+    pub async fn resolve(&self, presented: &str, source_ip: Option<&str>) -> Result<Option<Principal>, StoreError> {
+        let mut hash = [0u8; 32];
+        hash.copy_from_slice(digest::digest(&digest::SHA256, presented.as_bytes()).as_ref());
+        if let Some(principal) = self.known.get(&hash)
+            && principal.valid_until.is_none_or(|until| until > self.ambient.now())
+        {
+            return Ok(Some(principal));
+        }
+        let epoch = self.epoch.load(Ordering::SeqCst);
+        let found = self.authenticator.authenticate(presented, source_ip).await?;
+        if let Some(principal) = &found
+            && self.trusted.load(Ordering::SeqCst)
+        {
+            self.known.insert(hash, principal.clone());
+            // A change between the lookup and the insertion must not be outlived by the answer.
+            if self.epoch.load(Ordering::SeqCst) != epoch {
+                self.known.invalidate(&hash);
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Principal {
+    /// The caller of one request.
+    pub fn caller(self, request_id: String, source_ip: Option<String>) -> Caller {
+        Caller {
+            context: RequestContext { actor: self.actor, request_id, source_ip },
+            roles: self.roles,
+            permissions: self.permissions,
+        }
+    }
+}

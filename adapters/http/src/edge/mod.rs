@@ -1,0 +1,25 @@
+//! The pipeline: request id, limits, authentication, gate, errors, replies.
+
+pub mod access;
+mod body;
+mod client_address;
+mod cx;
+mod error;
+mod limiter;
+mod list;
+pub mod pipeline;
+mod query;
+mod reply;
+pub mod route;
+pub mod server;
+
+pub(crate) use body::{BodyDigest, JsonBody};
+pub use client_address::TrustedProxies;
+pub(crate) use cx::Cx;
+pub use error::{ApiError, ErrorBody};
+pub use limiter::Limiter;
+pub(crate) use list::PageBody;
+pub use pipeline::outer;
+pub(crate) use query::QueryParams;
+pub(crate) use reply::Reply;
+pub use route::{Gate, Route};

@@ -1,0 +1,65 @@
+//! The route table's rows.
+
+use actix_web::http::Method;
+use certctl_rbac::{Permission, ScopeType};
+use utoipa::openapi::path::{HttpMethod, Operation};
+use utoipa::openapi::{RefOr, Schema};
+
+/// What stands before an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// The caller must hold the permission; the use case decides for which scope.
+    Permission(Permission),
+    /// The caller must hold the permission for the object that the path's `{id}` names.
+    Scoped(Permission, ScopeType),
+    /// Any authenticated caller.
+    Authenticated,
+    /// A permission, or an enrolment token that the handler checks.
+    Enrolment(Permission),
+    /// Nobody needs to sign in; says why.
+    Public(&'static str),
+}
+
+/// One operation: its address and documentation come from its `#[utoipa::path]`.
+pub struct Route {
+    /// HTTP method.
+    pub method: Method,
+    /// Path template.
+    pub path: String,
+    /// What stands before it.
+    pub gate: Gate,
+    pub(crate) handler: fn() -> actix_web::Route,
+    pub(crate) operation: Operation,
+    pub(crate) schemas: Vec<(String, RefOr<Schema>)>,
+}
+
+impl Route {
+    /// Builds the row from the documentation of the operation.
+    pub fn new<P>(gate: Gate, handler: fn() -> actix_web::Route) -> Self
+    where
+        P: utoipa::Path + utoipa::__dev::SchemaReferences,
+    {
+        let method = match P::methods().first() {
+            Some(HttpMethod::Post) => Method::POST,
+            Some(HttpMethod::Put) => Method::PUT,
+            Some(HttpMethod::Delete) => Method::DELETE,
+            Some(HttpMethod::Patch) => Method::PATCH,
+            Some(HttpMethod::Head) => Method::HEAD,
+            _ => Method::GET,
+        };
+        let mut schemas = Vec::new();
+        P::schemas(&mut schemas);
+        Self { method, path: P::path(), gate, handler, operation: P::operation(), schemas }
+    }
+}
+
+/// Makes a [`Route`] of a module that holds one operation named `handler`: `route!(Gate::…, teams::create)`.
+#[macro_export]
+macro_rules! route {
+    ($gate:expr, $($module:ident)::+) => {
+        $crate::edge::Route::new::<$($module)::+::__path_handler>(
+            $gate,
+            || ::actix_web::web::route().to($($module)::+::handler),
+        )
+    };
+}

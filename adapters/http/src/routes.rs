@@ -1,0 +1,10 @@
+//! The route table: every operation with its gate. Routing, authorization and the OpenAPI document come from it.
+
+use crate::edge::Route;
+
+/// The whole table.
+pub fn all() -> Vec<Route> {
+    let mut routes = Vec::new();
+    routes.extend(crate::probes::routes());
+    routes
+}

@@ -1,0 +1,107 @@
+//! Long-lived parts that handlers share.
+
+use crate::edge::access::{AccessCache, Authenticator};
+use crate::edge::{Limiter, TrustedProxies};
+use certctl_ports::Ambient;
+use certctl_unit_of_work::Database;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+/// Limits of requests a second; both stages use the same figures unless set apart.
+#[derive(Debug, Clone, Copy)]
+pub struct RateLimitSettings {
+    /// Sustained requests a second for one address, before authentication.
+    pub per_address: u32,
+    /// Requests one address may make at once.
+    pub address_burst: u32,
+    /// Sustained requests a second for one principal, after authentication.
+    pub per_principal: u32,
+    /// Requests one principal may make at once.
+    pub principal_burst: u32,
+}
+
+/// What the edge needs of the configuration.
+#[derive(Debug, Clone)]
+pub struct HttpSettings {
+    /// Bytes of a request body.
+    pub max_body_size: usize,
+    /// Whether unknown JSON members are refused.
+    pub strict_json: bool,
+    /// Whether unknown query parameters are ignored.
+    pub lenient_query: bool,
+    /// Origins that browsers may call from.
+    pub cors_origins: Vec<String>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
+    /// General limits; `None` when switched off.
+    pub rate_limit: Option<RateLimitSettings>,
+    /// Exports a principal may make in an hour; 0 means no limit.
+    pub exports_per_hour: u32,
+    /// OCSP requests an address may make in a minute; 0 means no limit.
+    pub ocsp_per_minute: u32,
+    /// How long a request may take.
+    pub request_timeout: Duration,
+    /// `api-key` or `none`, for sign-in pages.
+    pub auth_type: &'static str,
+    /// Version shown to clients.
+    pub version: &'static str,
+    /// Commit the binary was built from.
+    pub commit: &'static str,
+    /// Compiler the binary was built with.
+    pub compiler: &'static str,
+}
+
+/// Everything a handler may reach.
+pub struct AppState {
+    /// Where units of work come from.
+    pub db: Arc<dyn Database>,
+    /// Time and randomness.
+    pub ambient: Ambient,
+    /// The edge's settings.
+    pub settings: HttpSettings,
+    /// Who a credential belongs to.
+    pub access: AccessCache,
+    /// False while starting and draining: `/ready` is red.
+    pub accepting: AtomicBool,
+    /// Limits by address; `None` when switched off.
+    pub(crate) address_limiter: Option<Limiter>,
+    /// Limits by principal; `None` when switched off.
+    pub(crate) principal_limiter: Option<Limiter>,
+    /// Limits failed sign-ins by address; always on.
+    pub(crate) failure_limiter: Limiter,
+    /// Limits exports by principal; `None` when switched off.
+    pub(crate) export_limiter: Option<Limiter>,
+}
+
+impl AppState {
+    /// Puts the parts together.
+    pub fn new(
+        db: Arc<dyn Database>,
+        authenticator: Arc<dyn Authenticator>,
+        ambient: Ambient,
+        settings: HttpSettings,
+    ) -> Self {
+        let limits = settings.rate_limit;
+        Self {
+            access: AccessCache::new(authenticator, ambient.clone(), settings.auth_type == "none"),
+            address_limiter: limits.map(|l| Limiter::per_second(l.per_address, l.address_burst)),
+            principal_limiter: limits.map(|l| Limiter::per_second(l.per_principal, l.principal_burst)),
+            failure_limiter: Limiter::per_minute(20),
+            export_limiter: (settings.exports_per_hour > 0).then(|| Limiter::per_hour(settings.exports_per_hour)),
+            accepting: AtomicBool::new(false),
+            db,
+            ambient,
+            settings,
+        }
+    }
+
+    /// Lets the limiters forget what is at rest; the scheduler calls it.
+    pub fn tidy(&self) {
+        [&self.address_limiter, &self.principal_limiter, &self.export_limiter]
+            .into_iter()
+            .flatten()
+            .for_each(Limiter::tidy);
+        self.failure_limiter.tidy();
+    }
+}
