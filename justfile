@@ -1,0 +1,49 @@
+# Every routine task of a contributor. `just` alone lists them.
+
+default:
+    @just --list
+
+# Format, lint and run every test, as scripts/test does after setting up.
+test: fmt-check lint arch unit openapi-check
+
+# Check the formatting.
+fmt-check:
+    cargo fmt --all --check
+
+# Format everything.
+fmt:
+    cargo fmt --all
+
+# Clippy, warnings denied.
+lint:
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# The dependency rules between rooms.
+arch:
+    cargo test --locked -p certctl-tests --test architecture
+
+# Every test that cargo knows, with the binaries that the end-to-end tests start.
+unit:
+    cargo build --locked -p certctl-server -p certctl-agent -p certctl-cli
+    cargo test --workspace --locked
+
+# Write openapi/openapi.json anew from the code.
+openapi:
+    cargo run --locked -q -p certctl-server -- openapi > openapi/openapi.json.new
+    mv openapi/openapi.json.new openapi/openapi.json
+
+# Fail when the committed document differs from the code.
+openapi-check:
+    cargo run --locked -q -p certctl-server -- openapi | diff -u openapi/openapi.json -
+
+# The benchmark table; see docs/performance.md.
+bench *args:
+    scripts/bench {{ args }}
+
+# The whole journey, unattended.
+demo-check:
+    scripts/demo --check
+
+# Licences and bans (needs cargo-deny).
+deny:
+    cargo deny check licenses bans sources
