@@ -1,0 +1,67 @@
+//! The route table against the contract that existing clients rely on.
+
+use certctl_http::edge::Gate;
+use std::collections::BTreeMap;
+
+/// Operations beyond the inherited contract, each with why it is there.
+const ADDED: &[(&str, &str, &str)] = &[
+    ("GET", "/api/v1/openapi.json", "the API describes itself"),
+    ("GET", "/api/v1/docs", "the reference as a page, offline"),
+    ("GET", "/api/v1/auth/api-keys", "keys had no lifecycle"),
+    ("POST", "/api/v1/auth/api-keys", "keys had no lifecycle"),
+    ("POST", "/api/v1/auth/api-keys/{id}/rotate", "keys had no lifecycle"),
+    ("DELETE", "/api/v1/auth/api-keys/{id}", "keys had no lifecycle"),
+    ("POST", "/api/v1/certificates/{id}/versions", "issue from a CSR that the operator holds"),
+    ("GET", "/.well-known/pki/crl/{issuer_id}.crl", "the name that clients expect of a CRL file"),
+    ("GET", "/.well-known/pki/ca/{issuer_id}", "caIssuers of the AIA extension"),
+    ("GET", "/.well-known/pki/ca/{issuer_id}.cer", "the name that clients expect of a certificate file"),
+];
+
+/// Gates that differ from the inherited contract on purpose.
+const REGATED: &[(&str, &str, &str, &str)] = &[
+    ("GET", "/api/v1/certificates/{id}/export/pem", "cert.export", "reading is not exporting"),
+    ("POST", "/api/v1/certificates/{id}/export/pkcs12", "cert.export", "reading is not exporting"),
+];
+
+fn gate_text(gate: Gate) -> String {
+    match gate {
+        Gate::Permission(permission) | Gate::Enrolment(permission) => permission.as_str().to_owned(),
+        Gate::Scoped(permission, kind) => format!("{}@{}", permission.as_str(), kind.as_str()),
+        Gate::Authenticated => "authenticated".to_owned(),
+        Gate::Public(_) => "exempt".to_owned(),
+    }
+}
+
+#[test]
+fn every_route_built_so_far_has_the_address_and_gate_of_the_contract() {
+    let contract: BTreeMap<(String, String), String> = include_str!("../fixtures/routes.tsv")
+        .lines()
+        .skip(1)
+        .filter_map(|line| {
+            let mut columns = line.split('\t');
+            Some(((columns.next()?.to_owned(), columns.next()?.to_owned()), columns.next()?.to_owned()))
+        })
+        .collect();
+    let mut problems = Vec::new();
+    for route in certctl_http::routes::all() {
+        let (method, path) = (route.method.as_str().to_owned(), route.path.clone());
+        let gate = gate_text(route.gate);
+        if let Some((_, _, wanted, _)) = REGATED.iter().find(|(m, p, _, _)| *m == method && *p == path) {
+            if gate != *wanted {
+                problems.push(format!("{method} {path}: gate {gate}, on purpose it should be {wanted}"));
+            }
+            continue;
+        }
+        let expected = contract.get(&(method.clone(), path.clone())).or_else(|| {
+            // The contract writes one parameter for both GET forms of OCSP, and `-` for routes without a gate.
+            contract.get(&(method.clone(), path.replace("{request:.*}", "{serial}")))
+        });
+        match expected {
+            Some(wanted) if *wanted == gate || (wanted == "-" && gate == "exempt") => {}
+            Some(wanted) => problems.push(format!("{method} {path}: gate {gate}, the contract says {wanted}")),
+            None if ADDED.iter().any(|(m, p, _)| *m == method && *p == path) => {}
+            None => problems.push(format!("{method} {path} is neither in the contract nor in the list of additions")),
+        }
+    }
+    assert!(problems.is_empty(), "{problems:#?}");
+}
