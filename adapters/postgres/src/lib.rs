@@ -2,6 +2,7 @@
 
 mod audit;
 mod error;
+mod iam;
 mod listener;
 mod migrate;
 mod platform;

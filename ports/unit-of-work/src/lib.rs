@@ -16,7 +16,10 @@ pub use leader::{LoopRun, LoopRunStore};
 pub use idempotency::{IdempotencyClaim, IdempotencyKey, IdempotencyStore, StoredResponse};
 
 /// Every store of the product behind one transaction.
-pub trait Stores: AuditLog + AuditStore + Announcer + IdempotencyStore + LoopRunStore + Send {}
+pub trait Stores:
+    AuditLog + AuditStore + Announcer + IdempotencyStore + LoopRunStore + certctl_apikey::IamStore + Send
+{
+}
 
 /// A transaction. Nothing is visible to others before it is saved; dropping it discards it.
 #[async_trait]

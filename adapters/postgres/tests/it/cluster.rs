@@ -104,7 +104,7 @@ impl Cluster {
         };
         // Called from inside a test's runtime, so it needs a thread and a runtime of its own.
         let answered = std::thread::scope(|scope| {
-            let bounded = async { tokio::time::timeout(Duration::from_secs(60), ready).await };
+            let bounded = async { tokio::time::timeout(Duration::from_mins(1), ready).await };
             scope.spawn(|| runtime().block_on(bounded)).join()
         });
         let answered = answered.expect("the waiting thread does not panic");

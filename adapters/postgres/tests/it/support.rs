@@ -3,7 +3,7 @@
 use crate::cluster::{Cluster, runtime};
 use certctl_kernel::{Actor, ActorType, RequestContext, Timestamp};
 use certctl_ports::fakes::{CountingRandom, FixedClock};
-use certctl_ports::{Ambient, Clock, Random};
+use certctl_ports::Ambient;
 use certctl_postgres::{PoolSettings, Postgres, TlsMode};
 use certctl_rbac::Caller;
 use certctl_unit_of_work::{Database as _, UnitOfWork};
@@ -25,7 +25,7 @@ pub struct TestDatabase {
     pub postgres: Postgres,
     /// Time and randomness that the adapter was given.
     pub ambient: Ambient,
-    /// The clock behind `ambient`, to be moved; it does nothing in a database made with [`TestDatabase::ticking`].
+    /// The clock behind `ambient`, to be moved.
     pub clock: Arc<FixedClock>,
     name: String,
 }
@@ -33,30 +33,24 @@ pub struct TestDatabase {
 impl TestDatabase {
     /// Migrated, with a clock that stands at [`START`].
     pub async fn new() -> Self {
-        Self::create(TEMPLATE, None).await
-    }
-
-    /// Migrated, with the machine's clock.
-    pub async fn ticking() -> Self {
-        Self::create(TEMPLATE, Some(Arc::new(WallClock))).await
+        Self::create(TEMPLATE).await
     }
 
     /// Not migrated.
     pub async fn empty() -> Self {
-        Self::create("template1", None).await
+        Self::create("template1").await
     }
 
-    async fn create(template: &str, clock: Option<Arc<dyn Clock>>) -> Self {
+    async fn create(template: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let cluster = Cluster::shared();
         if template == TEMPLATE {
-            prepare_template(cluster).await;
+            prepare_template().await;
         }
         let name = format!("it_{}", COUNT.fetch_add(1, Ordering::Relaxed));
         administer(&format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
         let fixed = Arc::new(FixedClock::new(START));
         let ambient = Ambient {
-            clock: clock.unwrap_or_else(|| fixed.clone()),
+            clock: fixed.clone(),
             random: Arc::new(CountingRandom::new(u64::from(COUNT.load(Ordering::Relaxed)))),
         };
         Self { postgres: connect(&name, &ambient), ambient, clock: fixed, name }
@@ -65,12 +59,6 @@ impl TestDatabase {
     /// The same database through pools of its own, as another replica has.
     pub fn replica(&self) -> Postgres {
         connect(&self.name, &self.ambient)
-    }
-
-    /// Same as [`Self::replica`], with randomness of its own, so that ids differ.
-    pub fn replica_with(&self, random: Arc<dyn Random>) -> (Postgres, Ambient) {
-        let ambient = Ambient { clock: self.ambient.clock.clone(), random };
-        (connect(&self.name, &ambient), ambient)
     }
 
     /// A transaction.
@@ -95,9 +83,7 @@ impl Drop for TestDatabase {
         let drop = format!("DROP DATABASE {} WITH (FORCE)", self.name);
         // The test's runtime can't be waited on from here.
         let done = std::thread::spawn(move || runtime().block_on(administer(&drop))).join();
-        if done.is_err() && !std::thread::panicking() {
-            panic!("the test's database could not be dropped");
-        }
+        assert!(done.is_ok() || std::thread::panicking(), "the test's database could not be dropped");
     }
 }
 
@@ -111,17 +97,6 @@ pub fn alice() -> Caller {
     };
     caller.roles = vec![certctl_rbac::ADMIN_ROLE.to_owned()];
     caller
-}
-
-/// The machine's clock, for tests in which the database's own time matters.
-struct WallClock;
-
-impl Clock for WallClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the port's implementation")]
-    fn now(&self) -> Timestamp {
-        let now = time::OffsetDateTime::now_utc();
-        now.replace_nanosecond(now.microsecond() * 1000).expect("fewer than a thousand million")
-    }
 }
 
 fn connect(name: &str, ambient: &Ambient) -> Postgres {
@@ -146,7 +121,7 @@ async fn administer(sql: &str) {
 }
 
 /// Migrating takes longer than copying, so it happens once.
-async fn prepare_template(cluster: &Cluster) {
+async fn prepare_template() {
     static READY: OnceCell<()> = OnceCell::const_new();
     READY
         .get_or_init(|| async {
@@ -163,5 +138,4 @@ async fn prepare_template(cluster: &Cluster) {
             }
         })
         .await;
-    assert!(cluster.config(TEMPLATE).get_dbname().is_some());
 }

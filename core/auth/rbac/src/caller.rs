@@ -59,6 +59,13 @@ impl Caller {
         }
     }
 
+    /// Whether the caller holds this very permission: globally, or in the same scope. Who may give rights away may give
+    /// only such.
+    pub fn holds(&self, wanted: &EffectivePermission) -> bool {
+        self.permissions.contains(wanted)
+            || self.permissions.contains(&EffectivePermission { permission: wanted.permission, scope: Scope::Global })
+    }
+
     /// Whether the caller holds the administrator role.
     pub fn is_admin(&self) -> bool {
         self.roles.iter().any(|role| role == ADMIN_ROLE)
@@ -118,7 +125,7 @@ mod tests {
     fn an_expired_grant_gives_nothing() {
         let grant = GrantedRole { role_id: "r-x".into(), scope: Scope::Global, expires_at: Some(now()) };
         let entry = RolePermission { role_id: "r-x".into(), permission: Permission::CertRead, scope: Scope::Global };
-        assert!(effective_permissions(&[grant.clone()], std::slice::from_ref(&entry), now()).is_empty());
+        assert!(effective_permissions(std::slice::from_ref(&grant), std::slice::from_ref(&entry), now()).is_empty());
         let live = GrantedRole { expires_at: Some(now() + Duration::SECOND), ..grant };
         assert_eq!(effective_permissions(&[live], &[entry], now()).len(), 1);
     }

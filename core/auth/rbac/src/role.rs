@@ -51,6 +51,20 @@ impl DefaultRole {
         &self.id()[2..]
     }
 
+    /// What the role is for.
+    pub const fn description(self) -> &'static str {
+        match self {
+            Self::Admin => "Everything",
+            Self::Operator => "Daily work with certificates, agents, targets and jobs",
+            Self::Viewer => "Reading, without secrets",
+            Self::Agent => "An agent process on a host",
+            Self::Mcp => "The MCP server",
+            Self::Cli => "Automation through the command line",
+            Self::Auditor => "Reading and exporting the audit trail",
+            Self::Approver => "Deciding approvals",
+        }
+    }
+
     /// Accepts `viewer` and `r-viewer` alike.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.id() == text || role.name() == text)

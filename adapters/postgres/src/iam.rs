@@ -1,0 +1,389 @@
+//! Principals, credentials, roles and grants.
+
+use crate::unit_of_work::PgUnitOfWork;
+use async_trait::async_trait;
+use certctl_apikey::{ActorRoles, Credential, CredentialKind, IamStore, NewKey, StoredKey, TOUCH_INTERVAL};
+use certctl_kernel::{Actor, ActorType, IdKind, ListQuery, Page, StoreError, Timestamp};
+use certctl_rbac::{ADMIN_ROLE, DefaultRole, GrantedRole, Permission, RolePermission, Scope, ScopeType};
+use tokio_postgres::Row;
+
+const KEY: &str = "SELECT k.id, k.name, k.lookup_id, k.created_by, k.source, k.created_at, k.expires_at, \
+     k.overlap_until, k.last_used_at, k.last_used_ip, k.disabled_at, k.disabled_by, k.rotated_from, k.key_hash, \
+     ARRAY(SELECT DISTINCT g.role_id FROM iam.grants g WHERE g.tenant_id = k.tenant_id \
+           AND g.actor_type = k.principal_kind AND g.actor_id = k.name \
+           AND (g.expires_at IS NULL OR g.expires_at > $1) ORDER BY 1) \
+     FROM iam.api_keys k";
+
+/// A key that is recognised at `$1`.
+const WORKS: &str = "k.disabled_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $1) \
+     AND (k.overlap_until IS NULL OR k.overlap_until > $1)";
+
+fn stored_key(row: &Row) -> StoredKey {
+    StoredKey {
+        id: row.get(0),
+        name: row.get(1),
+        lookup_id: row.get(2),
+        created_by: row.get(3),
+        source: row.get(4),
+        created_at: row.get(5),
+        expires_at: row.get(6),
+        overlap_until: row.get(7),
+        last_used_at: row.get(8),
+        last_used_ip: row.get(9),
+        disabled_at: row.get(10),
+        disabled_by: row.get(11),
+        rotated_from: row.get(12),
+        hash: row.get(13),
+        roles: row.get(14),
+    }
+}
+
+fn scope(row: &Row, kind: usize, id: usize) -> Result<Scope, StoreError> {
+    ScopeType::parse(row.get(kind))
+        .and_then(|kind| Scope::from_parts(kind, row.get(id)))
+        .ok_or_else(|| StoreError::Internal { reason: "a stored scope is not one".to_owned() })
+}
+
+fn actor(tenant: String, kind: &str, id: String) -> Result<Actor, StoreError> {
+    let kind = ActorType::parse(kind)
+        .ok_or_else(|| StoreError::Internal { reason: format!("{kind} is not a kind of actor") })?;
+    Ok(Actor { id, kind, tenant_id: tenant })
+}
+
+#[async_trait]
+impl IamStore for PgUnitOfWork {
+    async fn credential(&mut self, lookup_id: Option<&str>, hash: &str) -> Result<Option<Credential>, StoreError> {
+        // Found by its public part or, for keys of operators' own making, by the hash; both columns are unique.
+        let row = self
+            .query_opt(
+                "SELECT id, agent, actor_id, hash, ends_at, disabled_at, last_used_at FROM ( \
+                   SELECT k.id, false AS agent, k.name AS actor_id, k.key_hash AS hash, \
+                     least(k.expires_at, k.overlap_until) AS ends_at, \
+                     coalesce(k.disabled_at, p.disabled_at) AS disabled_at, k.last_used_at \
+                   FROM iam.api_keys k JOIN iam.principals p ON p.tenant_id = k.tenant_id \
+                     AND p.kind = k.principal_kind AND p.id = k.name \
+                   WHERE k.lookup_id = $1 OR k.key_hash = $2 \
+                   UNION ALL \
+                   SELECT c.id, true, c.agent_id, c.fingerprint, c.not_after, \
+                     coalesce(c.revoked_at, p.disabled_at), c.last_used_at \
+                   FROM iam.agent_credentials c JOIN iam.principals p ON p.tenant_id = 't-default' \
+                     AND p.kind = 'Agent' AND p.id = c.agent_id \
+                   WHERE c.kind = 'key' AND c.lookup_id = $1) found \
+                 ORDER BY (hash = $2) DESC LIMIT 1",
+                &[&lookup_id, &hash],
+            )
+            .await?;
+        Ok(row.map(|row| Credential {
+            id: row.get(0),
+            kind: if row.get(1) { CredentialKind::Agent } else { CredentialKind::ApiKey },
+            actor_id: row.get(2),
+            hash: row.get(3),
+            expires_at: row.get(4),
+            disabled_at: row.get(5),
+            last_used_at: row.get(6),
+        }))
+    }
+
+    async fn grants_of(&mut self, actor: &Actor) -> Result<Vec<GrantedRole>, StoreError> {
+        let rows = self
+            .query(
+                "SELECT role_id, scope_type, scope_id, expires_at FROM iam.grants \
+                 WHERE tenant_id = $1 AND actor_type = $2 AND actor_id = $3",
+                &[&actor.tenant_id, &actor.kind.as_str(), &actor.id],
+            )
+            .await?;
+        rows.iter()
+            .map(|row| Ok(GrantedRole { role_id: row.get(0), scope: scope(row, 1, 2)?, expires_at: row.get(3) }))
+            .collect()
+    }
+
+    async fn permissions_of(&mut self, role_ids: &[String]) -> Result<Vec<RolePermission>, StoreError> {
+        let rows = self
+            .query(
+                "SELECT r.role_id, p.name, r.scope_type, r.scope_id FROM iam.role_permissions r \
+                 JOIN iam.permissions p ON p.id = r.permission_id WHERE r.role_id = ANY($1)",
+                &[&role_ids],
+            )
+            .await?;
+        rows.iter()
+            // A permission that this build does not know gives nothing.
+            .filter_map(|row| Permission::parse(row.get(1)).map(|permission| (row, permission)))
+            .map(|(row, permission)| Ok(RolePermission { role_id: row.get(0), permission, scope: scope(row, 2, 3)? }))
+            .collect()
+    }
+
+    async fn touch(&mut self, credential: &Credential, at: Timestamp, ip: Option<&str>) -> Result<(), StoreError> {
+        let stale = at - TOUCH_INTERVAL;
+        match credential.kind {
+            CredentialKind::ApiKey => {
+                self.execute(
+                    "UPDATE iam.api_keys SET last_used_at = $2, last_used_ip = $3 \
+                     WHERE id = $1 AND (last_used_at IS NULL OR last_used_at <= $4)",
+                    &[&credential.id, &at, &ip, &stale],
+                )
+                .await
+            }
+            CredentialKind::Agent => {
+                self.execute(
+                    "UPDATE iam.agent_credentials SET last_used_at = $2 \
+                     WHERE id = $1 AND (last_used_at IS NULL OR last_used_at <= $3)",
+                    &[&credential.id, &at, &stale],
+                )
+                .await
+            }
+        }
+        .map(|_| ())
+    }
+
+    async fn insert_key(&mut self, key: &NewKey) -> Result<(), StoreError> {
+        self.execute(
+            "WITH principal AS (INSERT INTO iam.principals (kind, id, display, created_at) \
+               VALUES ('APIKey', $2, $2, $8) ON CONFLICT DO NOTHING) \
+             INSERT INTO iam.api_keys (id, name, lookup_id, key_hash, admin, created_by, source, created_at, \
+               expires_at, rotated_from) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            &[
+                &key.id,
+                &key.name,
+                &key.lookup_id,
+                &key.hash,
+                &key.admin,
+                &key.created_by,
+                &key.source.as_str(),
+                &key.created_at,
+                &key.expires_at,
+                &key.rotated_from,
+            ],
+        )
+        .await
+        .map(|_| ())
+    }
+
+    async fn working_keys_of(&mut self, name: &str, except: Option<&str>, now: Timestamp) -> Result<i64, StoreError> {
+        let sql = format!(
+            "SELECT count(*) FROM iam.api_keys k WHERE k.name = $2 AND ($3::text IS NULL OR k.id <> $3) AND {WORKS}"
+        );
+        Ok(self.query_one(&sql, &[&now, &name, &except]).await?.get(0))
+    }
+
+    async fn key_for_update(&mut self, id: &str) -> Result<Option<StoredKey>, StoreError> {
+        let now = self.ambient().now();
+        let row = self.query_opt(&format!("{KEY} WHERE k.id = $2 FOR UPDATE OF k"), &[&now, &id]).await?;
+        Ok(row.as_ref().map(stored_key))
+    }
+
+    async fn keys_page(&mut self, list: &ListQuery) -> Result<Page<StoredKey>, StoreError> {
+        let now = self.ambient().now();
+        let total = self.query_one("SELECT count(*) FROM iam.api_keys", &[]).await?.get(0);
+        let rows = self
+            .query(
+                &format!("{KEY} ORDER BY k.created_at DESC, k.id DESC LIMIT $2 OFFSET $3"),
+                &[&now, &list.limit(), &list.offset()],
+            )
+            .await?;
+        Ok(Page { rows: rows.iter().map(stored_key).collect(), total, next: None })
+    }
+
+    async fn environment_keys(&mut self) -> Result<Vec<StoredKey>, StoreError> {
+        let now = self.ambient().now();
+        let rows = self.query(&format!("{KEY} WHERE k.source = 'env' ORDER BY k.id"), &[&now]).await?;
+        Ok(rows.iter().map(stored_key).collect())
+    }
+
+    async fn disable_key(&mut self, id: &str, by: &str, at: Timestamp) -> Result<(), StoreError> {
+        self.execute("UPDATE iam.api_keys SET disabled_at = $2, disabled_by = $3 WHERE id = $1", &[&id, &at, &by])
+            .await
+            .map(|_| ())
+    }
+
+    async fn enable_key(&mut self, id: &str) -> Result<(), StoreError> {
+        self.execute("UPDATE iam.api_keys SET disabled_at = NULL, disabled_by = NULL WHERE id = $1", &[&id])
+            .await
+            .map(|_| ())
+    }
+
+    async fn end_by_overlap(&mut self, id: &str, until: Timestamp) -> Result<(), StoreError> {
+        self.execute("UPDATE iam.api_keys SET overlap_until = $2 WHERE id = $1", &[&id, &until]).await.map(|_| ())
+    }
+
+    async fn actors_with_roles(&mut self, now: Timestamp) -> Result<Vec<ActorRoles>, StoreError> {
+        let rows = self
+            .query(
+                "SELECT tenant_id, actor_type, actor_id, array_agg(DISTINCT role_id ORDER BY role_id) \
+                 FROM iam.grants WHERE expires_at IS NULL OR expires_at > $1 \
+                 GROUP BY tenant_id, actor_type, actor_id ORDER BY actor_id, actor_type",
+                &[&now],
+            )
+            .await?;
+        rows.iter()
+            .map(|row| Ok(ActorRoles { actor: actor(row.get(0), row.get(1), row.get(2))?, roles: row.get(3) }))
+            .collect()
+    }
+
+    async fn revoke_grants(&mut self, actor: &Actor) -> Result<Vec<String>, StoreError> {
+        let rows = self
+            .query(
+                "WITH gone AS (DELETE FROM iam.grants WHERE tenant_id = $1 AND actor_type = $2 AND actor_id = $3 \
+                   RETURNING role_id), \
+                 version AS (UPDATE iam.rbac_version SET version = version + 1 WHERE EXISTS (SELECT FROM gone)) \
+                 SELECT DISTINCT role_id FROM gone ORDER BY 1",
+                &[&actor.tenant_id, &actor.kind.as_str(), &actor.id],
+            )
+            .await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    async fn add_grant(
+        &mut self,
+        actor: &Actor,
+        role_id: &str,
+        scope: &Scope,
+        source: &str,
+        granted_by: &str,
+        expires_at: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        let id = self.fresh_id(IdKind::Grant);
+        let now = self.ambient().now();
+        self.execute(
+            "WITH granted AS (INSERT INTO iam.grants (id, tenant_id, actor_type, actor_id, role_id, scope_type, \
+               scope_id, source, granted_by, granted_at, expires_at) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING RETURNING id) \
+             UPDATE iam.rbac_version SET version = version + 1 WHERE EXISTS (SELECT FROM granted)",
+            &[
+                &id,
+                &actor.tenant_id,
+                &actor.kind.as_str(),
+                &actor.id,
+                &role_id,
+                &scope.kind().as_str(),
+                &scope.id(),
+                &source,
+                &granted_by,
+                &now,
+                &expires_at,
+            ],
+        )
+        .await
+        .map(|_| ())
+    }
+
+    async fn working_admins(&mut self, except: Option<&str>, now: Timestamp) -> Result<i64, StoreError> {
+        let sql = format!(
+            "SELECT count(*) FROM iam.api_keys k JOIN iam.principals p ON p.tenant_id = k.tenant_id \
+               AND p.kind = k.principal_kind AND p.id = k.name \
+             WHERE p.disabled_at IS NULL AND ($2::text IS NULL OR k.id <> $2) AND {WORKS} \
+               AND EXISTS (SELECT FROM iam.grants g WHERE g.tenant_id = k.tenant_id \
+                 AND g.actor_type = k.principal_kind AND g.actor_id = k.name AND g.role_id = $3 \
+                 AND g.scope_type = 'global' AND (g.expires_at IS NULL OR g.expires_at > $1))"
+        );
+        Ok(self.query_one(&sql, &[&now, &except, &ADMIN_ROLE]).await?.get(0))
+    }
+
+    async fn lock_identity(&mut self) -> Result<(), StoreError> {
+        self.execute("SELECT pg_advisory_xact_lock(hashtextextended('certctl.identity', 0))", &[]).await.map(|_| ())
+    }
+
+    async fn first_sight(&mut self, name: &str, fingerprint: &str, role_id: &str) -> Result<bool, StoreError> {
+        let now = self.ambient().now();
+        let added = self
+            .execute(
+                "INSERT INTO iam.env_key_seeds (name, key_fingerprint, role, seeded_at) VALUES ($1, $2, $3, $4) \
+                 ON CONFLICT DO NOTHING",
+                &[&name, &fingerprint, &role_id, &now],
+            )
+            .await?;
+        Ok(added == 1)
+    }
+
+    async fn insert_agent_credential(
+        &mut self,
+        agent_id: &str,
+        lookup_id: &str,
+        hash: &str,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let id = self.fresh_id(IdKind::ApiKey);
+        self.execute(
+            "WITH principal AS (INSERT INTO iam.principals (kind, id, display, created_at) \
+               VALUES ('Agent', $2, $2, $5) ON CONFLICT DO NOTHING) \
+             INSERT INTO iam.agent_credentials (id, agent_id, lookup_id, fingerprint, created_at) \
+               VALUES ($1, $2, $3, $4, $5)",
+            &[&id, &agent_id, &lookup_id, &hash, &at],
+        )
+        .await
+        .map(|_| ())
+    }
+
+    async fn revoke_agent_credentials(&mut self, agent_id: &str, at: Timestamp) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE iam.agent_credentials SET revoked_at = $2 WHERE agent_id = $1 AND revoked_at IS NULL",
+            &[&agent_id, &at],
+        )
+        .await
+        .map(|_| ())
+    }
+
+    async fn sync_catalogue(&mut self) -> Result<bool, StoreError> {
+        self.lock_identity().await?;
+        let all = Permission::ALL;
+        let ids: Vec<String> = all.iter().map(|p| p.id()).collect();
+        let names: Vec<&str> = all.iter().map(|p| p.as_str()).collect();
+        let namespaces: Vec<&str> = all.iter().map(|p| p.namespace()).collect();
+        let mut changed = self
+            .execute(
+                "INSERT INTO iam.permissions AS p (id, name, namespace) \
+                 SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) \
+                 ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, namespace = EXCLUDED.namespace \
+                 WHERE (p.name, p.namespace) IS DISTINCT FROM (EXCLUDED.name, EXCLUDED.namespace)",
+                &[&ids, &names, &namespaces],
+            )
+            .await?;
+        let roles = DefaultRole::ALL;
+        let role_ids: Vec<&str> = roles.iter().map(|role| role.id()).collect();
+        let role_names: Vec<&str> = roles.iter().map(|role| role.name()).collect();
+        let descriptions: Vec<&str> = roles.iter().map(|role| role.description()).collect();
+        changed += self
+            .execute(
+                "INSERT INTO iam.roles AS r (id, name, description, system) \
+                 SELECT id, name, description, true FROM unnest($1::text[], $2::text[], $3::text[]) \
+                   AS given (id, name, description) \
+                 ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name, description = EXCLUDED.description, \
+                   system = true, row_version = r.row_version + 1, updated_at = now() \
+                 WHERE (r.name, r.description, r.system) \
+                   IS DISTINCT FROM (EXCLUDED.name, EXCLUDED.description, true)",
+                &[&role_ids, &role_names, &descriptions],
+            )
+            .await?;
+        let pairs: Vec<(&str, String)> =
+            roles.iter().flat_map(|role| role.permissions().into_iter().map(|p| (role.id(), p.id()))).collect();
+        let holders: Vec<&str> = pairs.iter().map(|(role, _)| *role).collect();
+        let held: Vec<&str> = pairs.iter().map(|(_, permission)| permission.as_str()).collect();
+        changed += self
+            .execute(
+                "DELETE FROM iam.role_permissions r WHERE r.role_id = ANY($1) AND NOT EXISTS ( \
+                   SELECT FROM unnest($2::text[], $3::text[]) AS given (role_id, permission_id) \
+                   WHERE given.role_id = r.role_id AND given.permission_id = r.permission_id \
+                     AND r.scope_type = 'global')",
+                &[&role_ids, &holders, &held],
+            )
+            .await?;
+        changed += self
+            .execute(
+                "INSERT INTO iam.role_permissions (role_id, permission_id) \
+                 SELECT * FROM unnest($1::text[], $2::text[]) ON CONFLICT DO NOTHING",
+                &[&holders, &held],
+            )
+            .await?;
+        // A name that left the catalogue gives nothing any more; roles of operators' own making keep their row.
+        changed += self
+            .execute(
+                "DELETE FROM iam.permissions p WHERE p.id <> ALL($1) \
+                 AND NOT EXISTS (SELECT FROM iam.role_permissions r WHERE r.permission_id = p.id)",
+                &[&ids],
+            )
+            .await?;
+        if changed > 0 {
+            self.execute("UPDATE iam.rbac_version SET version = version + 1", &[]).await?;
+        }
+        Ok(changed > 0)
+    }
+}

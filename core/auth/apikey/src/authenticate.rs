@@ -1,0 +1,75 @@
+//! Recognising a presented key.
+
+use crate::format::{hash_of, lookup_id};
+use crate::{Credential, CredentialKind, IamStore};
+use certctl_kernel::{Actor, ActorType, StoreError, Timestamp};
+use certctl_rbac::{DefaultRole, EffectivePermission, GrantedRole, Scope, effective_permissions};
+use std::collections::BTreeSet;
+use subtle::ConstantTimeEq as _;
+use time::Duration;
+
+/// A recognised key.
+#[derive(Debug, Clone)]
+pub struct AuthenticatedKey {
+    /// Who.
+    pub actor: Actor,
+    /// Id of the key.
+    pub key_id: String,
+    /// Roles through live grants.
+    pub roles: Vec<String>,
+    /// What they add up to.
+    pub permissions: BTreeSet<EffectivePermission>,
+    /// When the key or the first grant ends.
+    pub valid_until: Option<Timestamp>,
+    /// The credential, when its use is due to be noted with [`IamStore::touch`].
+    pub touch: Option<Credential>,
+}
+
+/// How often a use is written down.
+pub const TOUCH_INTERVAL: Duration = Duration::minutes(1);
+
+/// Who the presented key belongs to; `None` for unknown, expired and disabled keys alike. The hash is compared in
+/// constant time after an indexed lookup by the key's public part. Only reads: the caller notes the use.
+pub async fn authenticate(
+    store: &mut (impl IamStore + ?Sized),
+    presented: &str,
+    now: Timestamp,
+) -> Result<Option<AuthenticatedKey>, StoreError> {
+    if presented.len() > 512 {
+        return Ok(None);
+    }
+    let hash = hash_of(presented);
+    let Some(credential) = store.credential(lookup_id(presented), &hash).await? else { return Ok(None) };
+    let proven: bool = credential.hash.as_bytes().ct_eq(hash.as_bytes()).into();
+    if !proven || credential.disabled_at.is_some() || credential.expires_at.is_some_and(|at| at <= now) {
+        return Ok(None);
+    }
+    let (actor, grants) = match credential.kind {
+        // An agent's rights are those of its kind, bound to itself; nothing else can be granted to it.
+        CredentialKind::Agent => (
+            Actor::new(&credential.actor_id, ActorType::Agent),
+            vec![GrantedRole { role_id: DefaultRole::Agent.id().to_owned(), scope: Scope::Global, expires_at: None }],
+        ),
+        CredentialKind::ApiKey => {
+            let actor = Actor::new(&credential.actor_id, ActorType::APIKey);
+            let grants = store.grants_of(&actor).await?;
+            (actor, grants)
+        }
+    };
+    let live: Vec<GrantedRole> =
+        grants.into_iter().filter(|grant| grant.expires_at.is_none_or(|at| at > now)).collect();
+    let mut roles: Vec<String> = live.iter().map(|grant| grant.role_id.clone()).collect();
+    roles.sort();
+    roles.dedup();
+    let permitted = store.permissions_of(&roles).await?;
+    let valid_until = live.iter().filter_map(|grant| grant.expires_at).chain(credential.expires_at).min();
+    let touch_due = credential.last_used_at.is_none_or(|last| now - last >= TOUCH_INTERVAL);
+    Ok(Some(AuthenticatedKey {
+        actor,
+        key_id: credential.id.clone(),
+        permissions: effective_permissions(&live, &permitted, now),
+        roles,
+        valid_until,
+        touch: touch_due.then_some(credential),
+    }))
+}
