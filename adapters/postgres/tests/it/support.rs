@@ -2,8 +2,8 @@
 
 use crate::cluster::{Cluster, runtime};
 use certctl_kernel::{Actor, ActorType, RequestContext, Timestamp};
-use certctl_ports::fakes::{CountingRandom, FixedClock};
 use certctl_ports::Ambient;
+use certctl_ports::fakes::{CountingRandom, FixedClock};
 use certctl_postgres::{PoolSettings, Postgres, TlsMode};
 use certctl_rbac::Caller;
 use certctl_unit_of_work::{Database as _, UnitOfWork};
