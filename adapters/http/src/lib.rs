@@ -2,11 +2,14 @@
 //!
 //! `edge` holds the pipeline every request passes; each resource has a folder with one file an operation.
 
+mod audit;
+mod auth;
 pub mod edge;
 pub mod openapi;
 mod probes;
 pub mod routes;
 mod state;
 
+pub use auth::{Bootstrap, KeyAuthenticator};
 pub use edge::server::{AppConfig, configure};
 pub use state::{AppState, HttpSettings, RateLimitSettings};

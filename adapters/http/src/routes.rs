@@ -6,5 +6,7 @@ use crate::edge::Route;
 pub fn all() -> Vec<Route> {
     let mut routes = Vec::new();
     routes.extend(crate::probes::routes());
+    routes.extend(crate::auth::routes());
+    routes.extend(crate::audit::routes());
     routes
 }

@@ -3,7 +3,7 @@
 use crate::unit_of_work::PgUnitOfWork;
 use async_trait::async_trait;
 use certctl_audit::{AuditEvent, AuditFilter, AuditLog, AuditRecord, AuditStore};
-use certctl_kernel::{IdKind, ListQuery, Page, StoreError};
+use certctl_kernel::{Cursor, IdKind, ListQuery, Page, StoreError, Timestamp, timestamp};
 use serde_json::Value;
 use tokio_postgres::Row;
 
@@ -38,7 +38,8 @@ impl AuditLog for PgUnitOfWork {
     }
 }
 
-const COLUMNS: &str = "id, at, actor_id, actor_type, action, resource_type, resource_id, category, details, request_id";
+const COLUMNS: &str = "id, at, actor_id, actor_type, action, resource_type, resource_id, category, details, request_id, \
+     insert_id";
 
 fn record(row: &Row) -> AuditRecord {
     AuditRecord {
@@ -53,6 +54,12 @@ fn record(row: &Row) -> AuditRecord {
         details: row.get(8),
         request_id: row.get(9),
     }
+}
+
+/// Where a cursor points: the instant and number of the last event seen. One that was tampered with points nowhere.
+fn position(cursor: &Cursor) -> Result<(Timestamp, i64), StoreError> {
+    let at = cursor.key_timestamp().ok();
+    at.zip(cursor.id.parse().ok()).ok_or_else(|| StoreError::CheckFailed { constraint: "cursor".to_owned() })
 }
 
 const WHERE: &str = "($1::text IS NULL OR category = $1) AND ($2::timestamptz IS NULL OR at >= $2) \
@@ -80,11 +87,14 @@ impl AuditStore for PgUnitOfWork {
             )
             .await?
             .get(0);
-        let rows = self
+        let after = list.cursor.as_ref().map(position).transpose()?;
+        let (after_at, after_id) = after.unzip();
+        let mut rows = self
             .query(
                 &format!(
-                    "SELECT {COLUMNS} FROM audit.events WHERE {WHERE} ORDER BY at DESC, insert_id DESC \
-                     LIMIT $9 OFFSET $10"
+                    "SELECT {COLUMNS} FROM audit.events WHERE {WHERE} \
+                     AND ($9::timestamptz IS NULL OR (at, insert_id) < ($9, $10::bigint)) \
+                     ORDER BY at DESC, insert_id DESC LIMIT $11 OFFSET $12"
                 ),
                 &[
                     &category,
@@ -95,12 +105,24 @@ impl AuditStore for PgUnitOfWork {
                     &filter.action,
                     &filter.resource_type,
                     &filter.resource_id,
-                    &list.limit(),
+                    &after_at,
+                    &after_id,
+                    // One more than asked for tells whether more follow.
+                    &(list.limit() + 1),
                     &list.offset(),
                 ],
             )
             .await?;
-        Ok(Page { rows: rows.iter().map(record).collect(), total, next: None })
+        let more = rows.len() > usize::try_from(list.limit()).unwrap_or(usize::MAX);
+        if more {
+            rows.pop();
+        }
+        let next = rows.last().filter(|_| more).map(|row| Cursor {
+            key: timestamp::to_rfc3339(row.get(1)),
+            id: row.get::<_, i64>(10).to_string(),
+            filter_hash: list.cursor.as_ref().map(|cursor| cursor.filter_hash.clone()).unwrap_or_default(),
+        });
+        Ok(Page { rows: rows.iter().map(record).collect(), total, next })
     }
 
     async fn audit_event(&mut self, id: &str) -> Result<Option<AuditRecord>, StoreError> {
