@@ -2,6 +2,8 @@
 
 mod audit;
 mod cluster;
+mod edge;
+mod edge_auth;
 mod iam;
 mod migrate;
 mod platform;

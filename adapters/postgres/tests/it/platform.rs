@@ -2,6 +2,8 @@
 
 use crate::support::{START, TestDatabase};
 use certctl_kernel::StoreError;
+use certctl_ports::Change;
+use certctl_postgres::{Listener, Notice};
 use certctl_unit_of_work::{Database as _, IdempotencyClaim, IdempotencyKey, StoredResponse};
 use time::Duration;
 
@@ -87,4 +89,24 @@ async fn one_replica_leads_a_loop_at_a_time() {
     assert_eq!(second.try_lead("crl").await, Ok(true));
     first.discard().await.expect("a rollback");
     assert_eq!(second.try_lead("renewal").await, Ok(true));
+}
+
+#[tokio::test]
+async fn replicas_hear_of_saved_changes_and_of_no_others() {
+    let db = TestDatabase::new().await;
+    let mut listener = Listener::connect(&db.replica()).await.expect("a session");
+    assert_eq!(listener.next().await, Some(Notice::Connected));
+    let mut tx = db.begin().await;
+    tx.announce(Change::Issuer("iss-discarded".into())).await.expect("queued");
+    tx.discard().await.expect("a rollback");
+    let mut tx = db.begin().await;
+    tx.announce(Change::Access).await.expect("queued");
+    tx.save_unaudited("the announcement alone is under test").await.expect("a commit");
+    assert_eq!(listener.next().await, Some(Notice::Changed(Change::Access)));
+    let admin = db.session().await;
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+         WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    admin.batch_execute(end).await.expect("sessions end");
+    assert_eq!(listener.next().await, Some(Notice::Disconnected));
+    assert_eq!(listener.next().await, None);
 }

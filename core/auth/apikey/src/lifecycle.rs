@@ -308,3 +308,18 @@ fn minted(key: NewKey, material: KeyMaterial, roles: Vec<String>) -> MintedKey {
         roles,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_plain_words_that_fit_a_path_and_a_log_line() {
+        for good in ["ci-deploy", "a1b", "team.web_1", &"a".repeat(64)] {
+            assert_eq!(check_name(good), Ok(()), "{good}");
+        }
+        for bad in ["", "ab", "CI", ".hidden", "../etc", "a b c", "käse", &"a".repeat(65)] {
+            assert!(check_name(bad).is_err_and(|error| error.field == "name"), "{bad}");
+        }
+    }
+}

@@ -122,3 +122,27 @@ fn sound_name(name: &str) -> bool {
             .enumerate()
             .all(|(i, b)| b.is_ascii_lowercase() || b.is_ascii_digit() || (i > 0 && matches!(b, b'_' | b'-')))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_short_plain_words() {
+        for good in ["adm", "admin", "7of9", "first_admin-2", &"a".repeat(64)] {
+            assert!(sound_name(good), "{good}");
+        }
+        for bad in ["", "ab", "Admin", "-admin", "_admin", "ad.min", "ad min", "ädmin", "admin\n", &"a".repeat(65)] {
+            assert!(!sound_name(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_told_without_the_token_and_only_where_it_matters() {
+        let context = RequestContext::system("test");
+        let event = refusal(&context, &BootstrapError::Token).expect("an event");
+        assert_eq!((event.actor.id.as_str(), event.actor.kind), (ACTOR, ActorType::System));
+        assert_eq!(serde_json::Value::Object(event.details), json!({"reason": "wrong_token"}));
+        assert!(refusal(&context, &BootstrapError::Name).is_none());
+    }
+}
