@@ -3,7 +3,6 @@
 use crate::support::TestDatabase;
 use actix_web::http::Method;
 use actix_web::test::TestRequest;
-use actix_web::web;
 use certctl_http::{AppConfig, AppState, Bootstrap, HttpSettings, KeyAuthenticator};
 use certctl_kernel::Secret;
 use serde_json::Value;
@@ -32,21 +31,14 @@ pub fn config(db: &TestDatabase) -> AppConfig {
     };
     let database = Arc::new(db.postgres.clone());
     let authenticator = Arc::new(KeyAuthenticator::new(database.clone(), db.ambient.clone()));
-    AppConfig::new(AppState::new(database, authenticator, db.ambient.clone(), settings))
-}
-
-/// The bootstrap door with [`TOKEN`].
-pub fn bootstrap() -> web::Data<Bootstrap> {
-    web::Data::new(Bootstrap::new(Some(Secret::new(TOKEN.to_owned()))))
+    let bootstrap = Bootstrap::new(Some(Secret::new(TOKEN.to_owned())));
+    AppConfig::new(AppState::new(database, authenticator, db.ambient.clone(), settings), bootstrap)
 }
 
 /// The edge as a service: `edge!(db)`. A macro, because its type can't be named.
 macro_rules! edge {
     ($db:expr) => {
-        actix_web::test::init_service(
-            certctl_http::application!(&crate::edge::config($db)).app_data(crate::edge::bootstrap()),
-        )
-        .await
+        actix_web::test::init_service(certctl_http::application!(&crate::edge::config($db))).await
     };
 }
 
