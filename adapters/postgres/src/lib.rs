@@ -1,11 +1,16 @@
 //! PostgreSQL: every store trait over tokio-postgres and deadpool. The only place with SQL.
 
 mod audit;
+mod certificates;
 mod error;
 mod iam;
+mod issuers;
 mod listener;
 mod migrate;
+mod org;
+mod paging;
 mod platform;
+mod policy;
 mod pool;
 mod unit_of_work;
 

@@ -17,7 +17,18 @@ pub use idempotency::{IdempotencyClaim, IdempotencyKey, IdempotencyStore, Stored
 
 /// Every store of the product behind one transaction.
 pub trait Stores:
-    AuditLog + AuditStore + Announcer + IdempotencyStore + LoopRunStore + certctl_apikey::IamStore + Send
+    AuditLog
+    + AuditStore
+    + Announcer
+    + IdempotencyStore
+    + LoopRunStore
+    + certctl_apikey::IamStore
+    + Send
+    + certctl_inventory::OrgStore
+    + certctl_inventory::IssuerStore
+    + certctl_inventory::RenewalPolicyStore
+    + certctl_inventory::CertificateStore
+    + certctl_profile::ProfileStore
 {
 }
 
