@@ -1,0 +1,312 @@
+//! Keys, the audit trail, the caller, the server itself.
+
+use super::crud::{DELETE, GET, LIST, id_in, list, paging, the_id, with_id};
+use super::{Needs, Noun, Verb, no_args};
+use crate::failure::Failure;
+use crate::render::{Shape, column};
+use crate::run::Call;
+use crate::wire::{Send, object_of};
+use clap::{Arg, ArgAction};
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// API keys.
+pub(crate) static KEYS: Noun = Noun {
+    word: "keys",
+    aliases: &["key", "api-keys", "api-key"],
+    singular: "API key",
+    about: "API keys: who may call the server",
+    path: "/api/v1/auth/api-keys",
+    has_get: false,
+    named: true,
+    shape: Shape {
+        narrow: &[
+            column("ID", "id"),
+            column("NAME", "name"),
+            column("ROLES", "roles"),
+            column("EXPIRES", "expires_at"),
+            column("LAST USED", "last_used_at"),
+        ],
+        wide: &[
+            column("CREATED", "created_at"),
+            column("CREATED BY", "created_by"),
+            column("SOURCE", "source"),
+            column("DISABLED", "disabled_at"),
+        ],
+        name: "id",
+    },
+    permissions: ["auth.key.list", "auth.key.create", "auth.key.delete"],
+    verbs: &[&LIST, &CREATE_KEY, &ROTATE, &DELETE],
+    ..Noun::EMPTY
+};
+
+fn key_out() -> Arg {
+    Arg::new("key-out").long("key-out").value_name("FILE").help("Write the key here (mode 0600) and not on the screen")
+}
+
+/// Prints a key just made; its text goes to a file when one is named.
+fn show_key(call: &Call, mut key: Value) -> Result<(), Failure> {
+    if let Some(path) = call.text("key-out") {
+        let text = key.get("key_value").and_then(Value::as_str).map(|key| format!("{key}\n"));
+        let text = text.ok_or_else(|| Failure::Network("the server's answer has no key_value".to_owned()))?;
+        crate::config::write_private(Path::new(path), text.as_bytes())?;
+        key["key_value"] = json!(format!("written to {path}"));
+    } else {
+        eprintln!("the key is shown this once; keep it safe");
+    }
+    call.show(&key)
+}
+
+static CREATE_KEY: Verb = Verb {
+    word: "create",
+    aliases: &["add"],
+    about: "Create an API key, which is shown this once",
+    needs: Needs::Permission("auth.key.create"),
+    examples: [
+        "keys create --name ci-deploy --role operator --key-out ci.key",
+        "keys create --name reader --role viewer --expires-at 2030-01-01T00:00:00Z",
+    ],
+    exits: &[8, 9],
+    args: |command, _| {
+        command.args([
+            Arg::new("name").long("name").required(true).value_name("NAME").help("Name of the caller"),
+            Arg::new("role")
+                .long("role")
+                .required(true)
+                .value_name("ROLE")
+                .value_delimiter(',')
+                .action(ArgAction::Append)
+                .help("Role, such as viewer, operator or admin; repeat for several"),
+            Arg::new("expires-at").long("expires-at").value_name("TIME").help("When the key ends (RFC 3339)"),
+            key_out(),
+        ])
+    },
+    run: |call| {
+        let roles: Vec<&String> = call.matches.get_many("role").into_iter().flatten().collect();
+        let mut body = json!({"name": call.text("name"), "roles": roles});
+        if let Some(expires_at) = call.text("expires-at") {
+            body["expires_at"] = json!(expires_at);
+        }
+        let key = call.client()?.post(&Send::to(call.noun.path, &[]).body(body).once())?;
+        show_key(call, key)
+    },
+};
+
+static ROTATE: Verb = Verb {
+    word: "rotate",
+    aliases: &[],
+    about: "Make a key's successor, which is shown this once; the old one works on for a while",
+    needs: Needs::Permission("auth.key.rotate"),
+    examples: ["keys rotate ci-deploy --key-out ci.key", "keys rotate ID --expires-at 2030-01-01T00:00:00Z"],
+    exits: &[7, 8, 9],
+    args: |command, noun| {
+        with_id(command, noun).args([
+            Arg::new("expires-at").long("expires-at").value_name("TIME").help("When the new key ends (RFC 3339)"),
+            key_out(),
+        ])
+    },
+    run: |call| {
+        let client = call.client()?;
+        let old = object_of(&client, call.noun, the_id(call))?;
+        let mut body = json!({});
+        if let Some(expires_at) = call.text("expires-at") {
+            body["expires_at"] = json!(expires_at);
+        }
+        let key = client.post(&Send::to(call.noun.path, &[id_in(&old)?, "rotate"]).body(body).once())?;
+        show_key(call, key)
+    },
+};
+
+/// The audit trail.
+pub(crate) static AUDIT: Noun = Noun {
+    word: "audit",
+    singular: "audit event",
+    about: "The audit trail",
+    path: "/api/v1/audit",
+    shape: Shape {
+        narrow: &[
+            column("TIME", "timestamp"),
+            column("ACTOR", "actor"),
+            column("ACTION", "action"),
+            column("TYPE", "resource_type"),
+            column("RESOURCE", "resource_id"),
+        ],
+        wide: &[
+            column("ACTOR TYPE", "actor_type"),
+            column("CATEGORY", "event_category"),
+            column("ID", "id"),
+            column("DETAILS", "details"),
+        ],
+        name: "id",
+    },
+    filters: &[
+        ("category", "cert_lifecycle, auth or config"),
+        ("since", "Time (RFC 3339)"),
+        ("until", "Time (RFC 3339)"),
+        ("actor", "Who"),
+        ("actor-type", "User, System, Agent, APIKey or Anonymous"),
+        ("action", "What, such as certificate_revoked"),
+        ("resource-type", "Kind of object"),
+        ("resource-id", "Object"),
+    ],
+    permissions: ["audit.read", "", ""],
+    verbs: &[&LIST_AUDIT, &GET],
+    ..Noun::EMPTY
+};
+
+static LIST_AUDIT: Verb = Verb {
+    examples: ["audit list --limit 20", "audit list --action certificate_revoked --resource-id ID -o json"],
+    ..LIST
+};
+
+/// The caller.
+pub(crate) static AUTH: Noun = Noun {
+    word: "auth",
+    singular: "caller",
+    about: "Who you are and what you may do",
+    path: "/api/v1/auth",
+    shape: Shape {
+        narrow: &[
+            column("ACTOR", "actor_id"),
+            column("TYPE", "actor_type"),
+            column("TENANT", "tenant_id"),
+            column("ADMIN", "admin"),
+            column("ROLES", "roles"),
+        ],
+        wide: &[],
+        name: "actor_id",
+    },
+    verbs: &[&ME, &PERMISSIONS, &INFO],
+    ..Noun::EMPTY
+};
+
+static ME: Verb = Verb {
+    word: "me",
+    aliases: &["whoami"],
+    about: "Show who the server takes you for",
+    needs: Needs::Credential,
+    examples: ["auth me", "auth me -o json"],
+    exits: &[],
+    args: no_args,
+    run: |call| {
+        let mut me = call.client()?.get(&Send::to("/api/v1/auth/me", &[]))?;
+        if matches!(call.format()?, crate::settings::Format::Table | crate::settings::Format::Wide) {
+            let text =
+                |grant: &Value, name: &str| grant.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+            for grant in me.get_mut("effective_permissions").and_then(Value::as_array_mut).into_iter().flatten() {
+                let scope = [text(grant, "scope_type"), text(grant, "scope_id")];
+                let scope = scope.join(" ");
+                *grant = json!(format!("{} @ {}", text(grant, "permission"), scope.trim()));
+            }
+        }
+        call.show(&me)
+    },
+};
+
+const PERMISSION_SHAPE: Shape = Shape {
+    narrow: &[column("PERMISSION", "name"), column("NAMESPACE", "namespace")],
+    wide: &[column("ID", "id")],
+    name: "name",
+};
+
+static PERMISSIONS: Verb = Verb {
+    word: "permissions",
+    aliases: &[],
+    about: "List every permission there is",
+    needs: Needs::Credential,
+    examples: ["auth permissions", "auth permissions -o name"],
+    exits: &[],
+    args: |command, _| paging(command),
+    run: |call| list(call, &call.client()?, "/api/v1/auth/permissions", &PERMISSION_SHAPE, Vec::new()),
+};
+
+static INFO: Verb = Verb {
+    word: "info",
+    aliases: &[],
+    about: "Show how the server lets callers in",
+    needs: Needs::Permission("none"),
+    examples: ["auth info", "auth info -o json"],
+    exits: &[],
+    args: no_args,
+    run: |call| call.show(&call.client()?.get(&Send::to("/api/v1/auth/info", &[]))?),
+};
+
+/// The server itself.
+pub(crate) static SERVER: Noun = Noun {
+    word: "server",
+    singular: "server",
+    about: "The server itself: its state, version and API",
+    shape: Shape {
+        narrow: &[
+            column("SERVER", "server"),
+            column("HEALTH", "health"),
+            column("READY", "ready"),
+            column("DATABASE", "database"),
+            column("VERSION", "version"),
+        ],
+        wide: &[],
+        name: "server",
+    },
+    verbs: &[&STATUS, &SERVER_VERSION, &OPENAPI],
+    ..Noun::EMPTY
+};
+
+static STATUS: Verb = Verb {
+    word: "status",
+    aliases: &[],
+    about: "Show whether the server is up and ready; exit 1 when it isn't",
+    needs: Needs::Permission("none"),
+    examples: ["server status", "server status -o json"],
+    exits: &[],
+    args: no_args,
+    run: |call| {
+        let settings = call.settings()?;
+        let client = call.client()?;
+        let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or("unknown").to_owned();
+        let (_, health) = client.probe("/health")?;
+        let (ready_status, ready) = client.probe("/ready")?;
+        let (_, version) = client.probe("/api/v1/version")?;
+        let is_ready = ready_status == 200;
+        call.show(&json!({
+            "server": settings.server.as_str().trim_end_matches('/'),
+            "health": text(&health, "status"),
+            "ready": text(&ready, "status"),
+            "database": text(&ready, "db"),
+            "version": text(&version, "version"),
+        }))?;
+        if is_ready {
+            Ok(())
+        } else {
+            Err(Failure::Network(format!("the server is not ready: {}", text(&ready, "status"))))
+        }
+    },
+};
+
+static SERVER_VERSION: Verb = Verb {
+    word: "version",
+    aliases: &[],
+    about: "Show the server's version",
+    needs: Needs::Permission("none"),
+    examples: ["server version", "server version -o json"],
+    exits: &[],
+    args: no_args,
+    run: |call| call.show(&call.client()?.get(&Send::to("/api/v1/version", &[]))?),
+};
+
+static OPENAPI: Verb = Verb {
+    word: "openapi",
+    aliases: &[],
+    about: "Print the server's OpenAPI description",
+    needs: Needs::Permission("as the server sets it"),
+    examples: ["server openapi > openapi.json", "server openapi -o yaml"],
+    exits: &[],
+    args: no_args,
+    run: |call| {
+        let document = call.client()?.get(&Send::to("/api/v1/openapi.json", &[]))?;
+        let format = match call.format()? {
+            crate::settings::Format::Yaml => crate::settings::Format::Yaml,
+            _ => crate::settings::Format::Json,
+        };
+        crate::render::print(crate::render::object(format, &call.noun.shape, &document)?.as_bytes())
+    },
+};
