@@ -123,7 +123,7 @@ fn table(columns: &[(String, &str)], rows: &[Value]) -> String {
 fn title(key: &str) -> String {
     key.split('_')
         .map(|word| match word {
-            "id" | "ids" | "ip" | "os" | "cn" | "csr" | "pem" | "url" | "ca" | "db" => word.to_uppercase(),
+            "id" | "ids" | "ip" | "os" | "cn" | "csr" | "pem" | "url" | "ca" | "api" => word.to_uppercase(),
             "sans" => "SANs".to_owned(),
             _ => {
                 let mut letters = word.chars();

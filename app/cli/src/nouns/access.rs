@@ -31,7 +31,8 @@ pub(crate) static KEYS: Noun = Noun {
             column("CREATED", "created_at"),
             column("CREATED BY", "created_by"),
             column("SOURCE", "source"),
-            column("DISABLED", "disabled_at"),
+            column("DISABLED", "disabled"),
+            column("ENDS WITH SUCCESSOR", "overlap_until"),
         ],
         name: "id",
     },
@@ -102,6 +103,11 @@ static ROTATE: Verb = Verb {
     args: |command, noun| {
         with_id(command, noun).args([
             Arg::new("expires-at").long("expires-at").value_name("TIME").help("When the new key ends (RFC 3339)"),
+            Arg::new("overlap")
+                .long("overlap")
+                .value_name("DURATION")
+                .value_parser(crate::settings::parse_duration)
+                .help("How long the old key works on [default: 24h]"),
             key_out(),
         ])
     },
@@ -111,6 +117,9 @@ static ROTATE: Verb = Verb {
         let mut body = json!({});
         if let Some(expires_at) = call.text("expires-at") {
             body["expires_at"] = json!(expires_at);
+        }
+        if let Some(overlap) = call.matches.get_one::<std::time::Duration>("overlap") {
+            body["overlap_seconds"] = json!(overlap.as_secs());
         }
         let key = client.post(&Send::to(call.noun.path, &[id_in(&old)?, "rotate"]).body(body).once())?;
         show_key(call, key)
@@ -155,6 +164,7 @@ pub(crate) static AUDIT: Noun = Noun {
 };
 
 static LIST_AUDIT: Verb = Verb {
+    about: "List audit events, newest first",
     examples: ["audit list --limit 20", "audit list --action certificate_revoked --resource-id ID -o json"],
     ..LIST
 };

@@ -199,11 +199,17 @@ pub(crate) fn list(
         query.push(("sort".to_owned(), sort.to_owned()));
     }
     let fields: Vec<String> = call.matches.get_many::<String>("fields").into_iter().flatten().cloned().collect();
-    if !fields.is_empty() {
+    if !fields.is_empty() && call.noun.projects && path == call.noun.path {
         query.push(("fields".to_owned(), fields.join(",")));
     }
     query.extend(call.matches.get_many::<(String, String)>("field-selector").into_iter().flatten().cloned());
-    let rows = fetch(client, path, &query, limit)?;
+    let mut rows = fetch(client, path, &query, limit)?;
+    if !fields.is_empty() {
+        // Not every list of the server cuts rows to fields.
+        for row in rows.rows.iter_mut().filter_map(Value::as_object_mut) {
+            row.retain(|key, _| fields.contains(key));
+        }
+    }
     call.show_list(shape, &rows, &fields)?;
     if rows.cut {
         let total = rows.total.map(|total| format!(" of {total}")).unwrap_or_default();

@@ -6,6 +6,7 @@ mod certs;
 mod crud;
 mod fields;
 mod inventory;
+mod issue;
 mod jobs;
 mod local;
 mod sign_in;
@@ -36,6 +37,8 @@ pub(crate) struct Noun {
     pub(crate) named: bool,
     /// The list takes `q`.
     pub(crate) searchable: bool,
+    /// The list takes `fields`.
+    pub(crate) projects: bool,
     /// Its columns.
     pub(crate) shape: Shape,
     /// Fields of its input.
@@ -59,6 +62,7 @@ impl Noun {
         has_get: true,
         named: false,
         searchable: false,
+        projects: false,
         shape: Shape { narrow: &[], wide: &[], name: "id" },
         fields: &[],
         filters: &[],
