@@ -84,3 +84,13 @@ impl LoopRunStore for PgUnitOfWork {
         Ok(row.get(0))
     }
 }
+
+impl crate::Postgres {
+    /// The salt of the installation's encryption keys, made by whoever asks first.
+    pub async fn installation_salt(&self, fresh: [u8; 16]) -> Result<[u8; 16], StoreError> {
+        let offered = data_encoding::HEXLOWER.encode(&fresh);
+        let kept = self.setting_or_insert("encryption.salt", &offered).await?;
+        let octets = data_encoding::HEXLOWER.decode(kept.as_bytes()).ok().and_then(|octets| octets.try_into().ok());
+        octets.ok_or_else(|| StoreError::Internal { reason: "platform.settings holds a damaged salt".to_owned() })
+    }
+}

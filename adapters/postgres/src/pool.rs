@@ -153,6 +153,21 @@ impl Postgres {
         })
     }
 
+    /// A setting kept in the database; the first value offered stays.
+    pub(crate) async fn setting_or_insert(&self, key: &str, offered: &str) -> Result<String, StoreError> {
+        let lease = Self::lease(&self.writers).await?;
+        let row = lease
+            .client()
+            .query_one(
+                "INSERT INTO platform.settings AS s (key, value) VALUES ($1, to_jsonb($2::text)) \
+                 ON CONFLICT (key) DO UPDATE SET value = s.value RETURNING value #>> '{}'",
+                &[&key, &offered],
+            )
+            .await
+            .map_err(|error| crate::error::map(&error))?;
+        Ok(row.get(0))
+    }
+
     /// Closes the pools; leases end when they are dropped.
     pub fn close(&self) {
         self.writers.close();

@@ -1,1 +1,124 @@
-fn main() {}
+//! The certctl control plane.
+
+mod boot;
+mod commands;
+mod config;
+mod data_dir;
+mod database;
+mod logging;
+mod serve;
+mod tls;
+
+use certctl_postgres::MigrationStatus;
+use clap::Parser as _;
+use commands::{Cli, Command, KeysCommand, Serve, TlsCommand};
+use config::Config;
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let environment: BTreeMap<String, String> = std::env::vars().collect();
+    let raw = config::collect(&environment, cli.config.as_deref());
+    let unix_now = boot::ambient().now().unix_timestamp();
+    let typed = || {
+        Config::from_raw(&raw, unix_now, data_dir::default_path()).map_err(|problems| {
+            for problem in problems {
+                eprintln!("error: {problem}");
+            }
+        })
+    };
+    match cli.command.unwrap_or(Command::Serve(Serve::default())) {
+        Command::Config(command) => ExitCode::from(command.run(&raw, unix_now)),
+        Command::Openapi => {
+            print!("{}", certctl_http::openapi::document(&certctl_http::routes::all()));
+            ExitCode::SUCCESS
+        }
+        Command::Keys(KeysCommand::Init) => {
+            let random = certctl_system::SystemRandom::new();
+            println!("{}", certctl_system::Keyring::generate_passphrase(&random).expose());
+            ExitCode::SUCCESS
+        }
+        Command::Tls(TlsCommand::Ca) => print_ca(&raw),
+        Command::Migrate(arguments) => match typed() {
+            Ok(config) => actix_web::rt::System::new().block_on(migrate(&config, arguments.check)),
+            Err(()) => ExitCode::FAILURE,
+        },
+        Command::Serve(_) => match typed() {
+            Ok(config) => {
+                logging::start(&config.log_level, config.log_json);
+                for warning in &raw.warnings {
+                    tracing::warn!("{warning}");
+                }
+                match actix_web::rt::System::new().block_on(serve::run(config)) {
+                    Ok(true) => ExitCode::SUCCESS,
+                    Ok(false) => ExitCode::FAILURE,
+                    Err(error) => {
+                        tracing::error!(%error, "the server can't run");
+                        eprintln!("error: {error}");
+                        ExitCode::FAILURE
+                    }
+                }
+            }
+            Err(()) => ExitCode::FAILURE,
+        },
+    }
+}
+
+fn print_ca(raw: &config::Raw) -> ExitCode {
+    let folder = raw.values.get("DATA_DIR").map(|(value, _)| value.clone()).filter(|value| !value.is_empty());
+    let path = folder.map_or_else(data_dir::default_path, std::path::PathBuf::from).join("tls/ca.crt");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!(
+                "error: {}: {error}; the server makes it at its first start without CERTCTL_SERVER_TLS_CERT_PATH",
+                path.display()
+            );
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn migrate(config: &Config, check: bool) -> ExitCode {
+    let outcome = async {
+        let data_dir = data_dir::DataDir::lock(&config.data_dir)?;
+        let ambient = boot::ambient();
+        if !check {
+            let opened = boot::open_database(config, &data_dir, &ambient).await?;
+            opened.database.close();
+            if let Some(private) = opened.private {
+                private.stop().await;
+            }
+            return Ok(MigrationStatus::Current);
+        }
+        let opened = database::open(config, data_dir.path(), &ambient).await?;
+        let status = certctl_postgres::check(&opened.database).await;
+        opened.database.close();
+        if let Some(private) = opened.private {
+            private.stop().await;
+        }
+        Ok::<_, boot::BootError>(status?)
+    };
+    match outcome.await {
+        Ok(MigrationStatus::Current) => {
+            println!("the schema is current");
+            ExitCode::SUCCESS
+        }
+        Ok(MigrationStatus::Pending(names)) => {
+            println!("pending migrations: {}", names.join(", "));
+            ExitCode::from(3)
+        }
+        Ok(MigrationStatus::Newer(names)) => {
+            eprintln!("error: the schema is newer than this build: {}", names.join(", "));
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

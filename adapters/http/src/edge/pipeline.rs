@@ -33,7 +33,8 @@ pub async fn outer<B: MessageBody + 'static>(
     request.extensions_mut().insert(facts);
 
     let origin = allowed_origin(request.headers(), &state);
-    let http_request = request.request().clone();
+    // No second handle on the request may exist while it is routed: actix writes into it.
+    let (method, path) = (request.method().clone(), request.path().to_owned());
     let mut response = if request.method() == Method::OPTIONS && origin.is_some() {
         request.into_response(HttpResponse::NoContent().finish())
     } else if let Some(wait) = over_address_limit(&state, source_ip.as_deref(), request.path()) {
@@ -43,19 +44,18 @@ pub async fn outer<B: MessageBody + 'static>(
         match tokio::time::timeout(state.settings.request_timeout, handled).await {
             Ok(Ok(Ok(response))) => rewrite(response, &request_id),
             Ok(Ok(Err(error))) => {
-                let error = error
-                    .as_error::<ApiError>()
-                    .cloned()
-                    .unwrap_or_else(|| generic(error.as_response_error().status_code()));
-                ServiceResponse::new(http_request, error.respond(&request_id))
+                let error = error.as_error::<ApiError>().cloned();
+                let error = error.unwrap_or_else(|| ApiError::internal("a layer failed without saying how"));
+                return Err(broken_off(&error, &request_id, origin.as_ref(), &method, &path, started));
             }
             Ok(Err(_panic)) => {
-                tracing::error!(request_id, "a handler panicked");
-                ServiceResponse::new(http_request, ApiError::internal("a handler panicked").respond(&request_id))
+                let error = ApiError::internal("a handler panicked");
+                return Err(broken_off(&error, &request_id, origin.as_ref(), &method, &path, started));
             }
             Err(_elapsed) => {
                 let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", "the request took too long");
-                ServiceResponse::new(http_request, error.retry_after(5).respond(&request_id))
+                let error = error.retry_after(5);
+                return Err(broken_off(&error, &request_id, origin.as_ref(), &method, &path, started));
             }
         }
     };
@@ -65,6 +65,25 @@ pub async fn outer<B: MessageBody + 'static>(
     finish(response.headers_mut(), &request_id);
     log(&response, &request_id, source_ip.as_deref(), started);
     Ok(response)
+}
+
+/// The answer to a request that was dropped before it had one, and so took its place in actix with it.
+fn broken_off(
+    error: &ApiError,
+    request_id: &str,
+    origin: Option<&String>,
+    method: &Method,
+    path: &str,
+    started: Instant,
+) -> Error {
+    let mut response = error.respond(request_id);
+    if let Some(origin) = origin {
+        cors(response.headers_mut(), origin);
+    }
+    finish(response.headers_mut(), request_id);
+    let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
+    tracing::error!(request_id, %method, path, status = response.status().as_u16(), duration_ms, %error, "request failed");
+    actix_web::error::InternalError::from_response(error.to_string(), response).into()
 }
 
 fn request_id(headers: &HeaderMap, state: &AppState) -> String {
@@ -183,14 +202,21 @@ pub(crate) async fn gated<B: MessageBody + 'static>(
     gate: Option<Gate>,
     request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<B>, Error> {
-    let Some(gate) = gate else { return next.call(request).await };
-    if !matches!(gate, Gate::Public(_)) {
-        let state = state_of(&request)?;
-        authenticate(&state, &request, gate).await?;
-        decide(&state, &request, gate).await?;
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    if let Some(gate) = gate
+        && !matches!(gate, Gate::Public(_))
+        && let Err(error) = pass(&request, gate).await
+    {
+        let request_id = facts_of(&request).map(|facts| facts.request_id).unwrap_or_default();
+        return Ok(request.into_response(error.respond(&request_id)));
     }
-    next.call(request).await
+    next.call(request).await.map(ServiceResponse::map_into_boxed_body)
+}
+
+async fn pass(request: &ServiceRequest, gate: Gate) -> Result<(), ApiError> {
+    let state = state_of(request)?;
+    authenticate(&state, request, gate).await?;
+    decide(&state, request, gate).await
 }
 
 fn state_of(request: &ServiceRequest) -> Result<web::Data<AppState>, ApiError> {

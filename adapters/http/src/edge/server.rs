@@ -14,16 +14,22 @@ use std::sync::Arc;
 pub struct AppConfig {
     /// Shared parts.
     pub state: web::Data<AppState>,
+    bootstrap: web::Data<crate::Bootstrap>,
     routes: Arc<Vec<Route>>,
     document: Arc<String>,
 }
 
 impl AppConfig {
     /// Takes the product's whole route table.
-    pub fn new(state: AppState) -> Self {
+    pub fn new(state: AppState, bootstrap: crate::Bootstrap) -> Self {
         let routes = crate::routes::all();
         let document = crate::openapi::document(&routes);
-        Self { state: web::Data::new(state), routes: Arc::new(routes), document: Arc::new(document) }
+        Self {
+            state: web::Data::new(state),
+            bootstrap: web::Data::new(bootstrap),
+            routes: Arc::new(routes),
+            document: Arc::new(document),
+        }
     }
 
     /// The OpenAPI document served at `/api/v1/openapi.json`.
@@ -52,7 +58,10 @@ fn services(config: &AppConfig, wanted: fn(&Route) -> bool) -> impl FnOnce(&mut 
     }
     let config = config.clone();
     move |services: &mut web::ServiceConfig| {
-        services.app_data(config.state.clone()).app_data(web::Data::from(Arc::clone(&config.document)));
+        services
+            .app_data(config.state.clone())
+            .app_data(config.bootstrap.clone())
+            .app_data(web::Data::from(Arc::clone(&config.document)));
         for ((_, path), indices) in by_path {
             let mut resource = web::resource(path.as_str());
             let mut gates: Vec<(Method, Gate)> = Vec::new();
@@ -83,5 +92,15 @@ macro_rules! application {
         ::actix_web::App::new()
             .wrap(::actix_web::middleware::from_fn($crate::edge::outer))
             .configure($crate::edge::server::configure($config))
+    };
+}
+
+/// The same for the plain-HTTP listener, which serves status objects and nothing else.
+#[macro_export]
+macro_rules! public_pki_application {
+    ($config:expr) => {
+        ::actix_web::App::new()
+            .wrap(::actix_web::middleware::from_fn($crate::edge::outer))
+            .configure($crate::edge::server::configure_public_pki($config))
     };
 }

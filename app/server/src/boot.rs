@@ -1,0 +1,164 @@
+//! From configuration to a running server's parts, in order; every failure names what to do.
+
+use crate::config::Config;
+use crate::data_dir::{DataDir, DataDirError};
+use crate::database::{self, DatabaseError, Opened};
+use crate::tls::{PairFiles, ReloadingPair, TlsError, ensure_pair};
+use certctl_apikey::{EnvironmentKey, seed_environment_keys};
+use certctl_audit::{Action, AuditEvent};
+use certctl_kernel::{DomainError, RequestContext, Secret, StoreError};
+use certctl_ports::{Ambient, Sealer};
+use certctl_postgres::{ConnectError, MigrationStatus, Postgres};
+use certctl_private_postgres::PrivatePostgres;
+use certctl_system::{Keyring, KeyringError, MasterKey, Strength, SystemClock, SystemRandom};
+use certctl_unit_of_work::Database as _;
+use serde_json::json;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The server can't start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BootError {
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Domain(#[from] DomainError),
+    #[error(
+        "the schema is not current ({0}) and CERTCTL_MIGRATIONS_VIA_HOOK is set: run `certctl-server migrate` first"
+    )]
+    SchemaOld(String),
+    #[error(
+        "nobody can sign in: set CERTCTL_BOOTSTRAP_TOKEN to make the first administrator, or CERTCTL_API_KEYS_NAMED"
+    )]
+    NobodyCanSignIn,
+    #[error("{what}: {source}")]
+    Io { what: String, source: std::io::Error },
+}
+
+/// The host's clock and randomness.
+pub(crate) fn ambient() -> Ambient {
+    Ambient { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom::new()) }
+}
+
+/// A server's long-lived parts.
+pub(crate) struct Parts {
+    pub(crate) ambient: Ambient,
+    pub(crate) data_dir: DataDir,
+    pub(crate) pair: Arc<ReloadingPair>,
+    pub(crate) bootstrap_ca: Option<PathBuf>,
+    pub(crate) database: Postgres,
+    pub(crate) private: Option<PrivatePostgres>,
+    pub(crate) sealer: Arc<dyn Sealer>,
+}
+
+/// Checks files that the configuration names, without starting anything.
+pub(crate) fn check_files(config: &Config) -> Vec<String> {
+    let Some((cert, key)) = &config.tls_pair else { return Vec::new() };
+    let files = PairFiles { cert: cert.clone(), key: key.clone() };
+    ReloadingPair::open(files, ambient().now()).err().map(|error| error.to_string()).into_iter().collect()
+}
+
+/// Opens the database and brings its schema up to date.
+pub(crate) async fn open_database(config: &Config, data_dir: &DataDir, ambient: &Ambient) -> Result<Opened, BootError> {
+    let opened = database::open(config, data_dir.path(), ambient).await?;
+    if config.migrations_via_hook {
+        match certctl_postgres::check(&opened.database).await? {
+            MigrationStatus::Current => {}
+            MigrationStatus::Pending(names) => {
+                return Err(BootError::SchemaOld(format!("pending: {}", names.join(", "))));
+            }
+            MigrationStatus::Newer(names) => return Err(BootError::SchemaOld(format!("newer: {}", names.join(", ")))),
+        }
+        return Ok(opened);
+    }
+    let applied = certctl_postgres::migrate(&opened.database).await?;
+    if !applied.is_empty() {
+        tracing::info!(migrations = applied.len(), "the schema was brought up to date");
+        let mut unit = opened.database.begin().await?;
+        let context = RequestContext::system("boot");
+        let event = AuditEvent::new(Action::SchemaMigrated, &context, "schema", json!({"migrations": applied}));
+        unit.stores().record(event).await?;
+        unit.save().await?;
+    }
+    Ok(opened)
+}
+
+/// Everything up to the listeners.
+pub(crate) async fn parts(config: &Config) -> Result<Parts, BootError> {
+    let ambient = ambient();
+    let data_dir = DataDir::lock(&config.data_dir)?;
+    let (files, bootstrap_ca) = match &config.tls_pair {
+        Some((cert, key)) => (PairFiles { cert: cert.clone(), key: key.clone() }, None),
+        None => {
+            let (files, ca) = ensure_pair(data_dir.path(), &config.tls_sans, &ambient)?;
+            (files, Some(ca))
+        }
+    };
+    let pair = Arc::new(ReloadingPair::open(files, ambient.now())?);
+    let Opened { database, private } = open_database(config, &data_dir, &ambient).await?;
+    let prepared = prepare(config, &database, &ambient).await;
+    let sealer = match prepared {
+        Ok(sealer) => sealer,
+        Err(error) => {
+            database.close();
+            if let Some(private) = private {
+                private.stop().await;
+            }
+            return Err(error);
+        }
+    };
+    Ok(Parts { ambient, data_dir, pair, bootstrap_ca, database, private, sealer })
+}
+
+async fn prepare(config: &Config, database: &Postgres, ambient: &Ambient) -> Result<Arc<dyn Sealer>, BootError> {
+    let salt = database.installation_salt(ambient.octets::<16>()).await?;
+    let masters: Vec<MasterKey> = config
+        .encryption_keys
+        .iter()
+        .map(|(id, passphrase)| MasterKey { id: id.clone(), passphrase: passphrase.clone() })
+        .collect();
+    let random = Arc::clone(&ambient.random);
+    let sealer = Keyring::new(&masters, &salt, Strength::FULL, random)?;
+
+    let mut unit = database.begin().await?;
+    unit.stores().sync_catalogue().await?;
+    unit.save_unaudited("the catalogue is part of the build").await?;
+
+    let context = RequestContext::system("boot");
+    let mut unit = database.begin().await?;
+    let keys: Vec<EnvironmentKey> = config
+        .named_keys
+        .iter()
+        .map(|key| EnvironmentKey {
+            name: key.name.clone(),
+            key: Secret::new(key.key.expose().clone()),
+            admin: key.admin,
+        })
+        .collect();
+    let report = seed_environment_keys(unit.stores(), ambient, &context, &keys).await?;
+    if report.changed() {
+        unit.save().await?;
+    } else {
+        unit.discard().await?;
+    }
+    for name in &report.drifted {
+        tracing::warn!(name, "the roles of an environment key were changed by an administrator; they stand");
+    }
+    if !config.auth_none && config.named_keys.is_empty() && config.bootstrap_token.is_none() {
+        let mut unit = database.read().await?;
+        if unit.stores().working_admins(None, ambient.now()).await? == 0 {
+            return Err(BootError::NobodyCanSignIn);
+        }
+    }
+    Ok(Arc::new(sealer))
+}

@@ -1,0 +1,121 @@
+//! The command line of the server.
+
+use crate::config::{self, Format};
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Version and commit, for `--version`.
+pub(crate) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("CERTCTL_COMMIT"), ")");
+
+/// The certctl control plane.
+#[derive(Parser)]
+#[command(
+    name = "certctl-server",
+    version = VERSION,
+    after_help = "Examples:\n  certctl-server keys init\n  certctl-server config check\n  certctl-server serve\n\n\
+                  Settings come from CERTCTL_* variables over a TOML file; `certctl-server config docs` lists them."
+)]
+pub(crate) struct Cli {
+    /// TOML file with settings; default CERTCTL_CONFIG_FILE, then /etc/certctl/certctl.toml when present.
+    #[arg(long, global = true)]
+    pub(crate) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run the server (the default).
+    Serve(Serve),
+    /// Look at the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Bring the database schema up to this build.
+    Migrate(Migrate),
+    /// Print the OpenAPI document of this build.
+    Openapi,
+    /// The control plane's own TLS material.
+    #[command(subcommand)]
+    Tls(TlsCommand),
+    /// Encryption keys.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+}
+
+#[derive(Args, Default)]
+pub(crate) struct Serve {}
+
+#[derive(Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Check everything and report all problems; exit 0 or 2. Touches no database.
+    Check,
+    /// Print effective values with their origin; secrets are masked.
+    Show {
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+    },
+    /// Print the table of all settings as Markdown.
+    Docs,
+}
+
+#[derive(Args)]
+pub(crate) struct Migrate {
+    /// Only tell: exit 0 when current, 3 when migrations are pending, 1 on error.
+    #[arg(long, visible_alias = "dry-run")]
+    pub(crate) check: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum TlsCommand {
+    /// Print the PEM of the CA that clients must trust when the server made its own certificate.
+    Ca,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Print a fresh value for CERTCTL_CONFIG_ENCRYPTION_KEY.
+    Init,
+}
+
+impl ConfigCommand {
+    /// Runs it; returns the exit code.
+    pub(crate) fn run(&self, raw: &config::Raw, unix_now: i64) -> u8 {
+        match self {
+            Self::Check => match config::Config::from_raw(raw, unix_now, crate::data_dir::default_path()) {
+                Ok(config) => {
+                    warn(raw);
+                    let problems = crate::boot::check_files(&config);
+                    for problem in &problems {
+                        eprintln!("error: {problem}");
+                    }
+                    if problems.is_empty() {
+                        println!("the configuration is sound");
+                        return 0;
+                    }
+                    2
+                }
+                Err(problems) => {
+                    warn(raw);
+                    for problem in problems {
+                        eprintln!("error: {problem}");
+                    }
+                    2
+                }
+            },
+            Self::Show { format } => {
+                print!("{}", config::show(raw, *format));
+                0
+            }
+            Self::Docs => {
+                print!("{}", config::docs());
+                0
+            }
+        }
+    }
+}
+
+fn warn(raw: &config::Raw) {
+    for warning in &raw.warnings {
+        eprintln!("warning: {warning}");
+    }
+}

@@ -1,0 +1,306 @@
+//! The configuration: typed, checked as a whole, every problem reported at once.
+
+mod registry;
+mod show;
+mod source;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use show::{Format, docs, show};
+pub(crate) use source::{Problem, Raw, collect};
+
+use certctl_http::edge::TrustedProxies;
+use certctl_kernel::Secret;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+use values::Reader;
+
+/// A key given by the environment.
+pub(crate) struct NamedKey {
+    pub(crate) name: String,
+    pub(crate) key: Secret<String>,
+    pub(crate) admin: bool,
+}
+
+/// The server's configuration.
+pub(crate) struct Config {
+    pub(crate) host: IpAddr,
+    pub(crate) port: u16,
+    pub(crate) tls_pair: Option<(PathBuf, PathBuf)>,
+    pub(crate) tls_sans: Vec<String>,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) max_body_size: usize,
+    pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) cors_origins: Vec<String>,
+    pub(crate) strict_json: bool,
+    pub(crate) lenient_query: bool,
+    pub(crate) database_url: Option<Secret<String>>,
+    pub(crate) database_max_conns: usize,
+    pub(crate) database_connect_timeout: Duration,
+    pub(crate) database_acquire_timeout: Duration,
+    pub(crate) database_statement_timeout: Duration,
+    pub(crate) database_allow_plaintext: bool,
+    pub(crate) migrations_via_hook: bool,
+    pub(crate) log_level: String,
+    pub(crate) log_json: bool,
+    pub(crate) demo: bool,
+    pub(crate) auth_none: bool,
+    pub(crate) named_keys: Vec<NamedKey>,
+    pub(crate) bootstrap_token: Option<Secret<String>>,
+    pub(crate) agent_bootstrap_token: Option<Secret<String>>,
+    pub(crate) encryption_keys: Vec<(String, Secret<String>)>,
+    pub(crate) rate_limit: Option<(u32, u32, u32, u32)>,
+    pub(crate) ocsp_per_minute: u32,
+    pub(crate) exports_per_hour: u32,
+    pub(crate) pki_http_listen: Option<SocketAddr>,
+    pub(crate) pki_base_url: Option<String>,
+    pub(crate) ca_pair: Option<(PathBuf, PathBuf)>,
+    pub(crate) crl_validity: Duration,
+    pub(crate) ocsp_response_validity: Duration,
+    pub(crate) ocsp_responder_validity: Duration,
+    pub(crate) ocsp_responder_grace: Duration,
+    pub(crate) issuance_backdate: Duration,
+    pub(crate) renewal_check_interval: Duration,
+    pub(crate) retry_interval: Duration,
+    pub(crate) agent_health_interval: Duration,
+    pub(crate) job_timeout_interval: Duration,
+    pub(crate) awaiting_csr_timeout: Duration,
+    pub(crate) crl_interval: Duration,
+    pub(crate) drain_delay: Duration,
+    pub(crate) shutdown_timeout: Duration,
+}
+
+const MIN_SECRET: usize = 32;
+
+impl Config {
+    /// Types and checks the raw values. `unix_now` judges the age of a demo acknowledgement, `data_dir_default` is used
+    /// when none is set.
+    pub(crate) fn from_raw(raw: &Raw, unix_now: i64, data_dir_default: PathBuf) -> Result<Self, Vec<Problem>> {
+        let mut r = Reader::new(raw);
+        let demo = demo_acknowledged(&mut r, unix_now);
+        let host = listen_host(&mut r);
+        let auth_none = auth_type(&mut r, host, demo);
+        let named_keys = named_keys(&mut r, demo);
+        let bootstrap_token = r.secret("BOOTSTRAP_TOKEN");
+        if bootstrap_token.as_ref().is_some_and(|token| token.expose().len() < MIN_SECRET) {
+            r.problem("BOOTSTRAP_TOKEN", "must have at least 32 characters; make one with `openssl rand -hex 32`");
+        }
+        let agent_bootstrap_token = r.secret("AGENT_BOOTSTRAP_TOKEN");
+        if agent_bootstrap_token.is_none() && r.flag("AGENT_BOOTSTRAP_TOKEN_DENY_EMPTY") && !demo {
+            r.problem(
+                "AGENT_BOOTSTRAP_TOKEN",
+                "is empty: set one, or CERTCTL_AGENT_BOOTSTRAP_TOKEN_DENY_EMPTY=false to let only operators enrol agents",
+            );
+        }
+        let encryption_keys = encryption_keys(&mut r, demo);
+        let tls_pair = pair(&mut r, "SERVER_TLS_CERT_PATH", "SERVER_TLS_KEY_PATH");
+        let ca_pair = pair(&mut r, "CA_CERT_PATH", "CA_KEY_PATH");
+        if r.text("KEYGEN_MODE") == "server" {
+            r.problem("KEYGEN_MODE", "this build makes private keys on agents only; use agent");
+        }
+        let cors_origins = r.list("CORS_ORIGINS");
+        if cors_origins.iter().any(|origin| origin == "*") && !demo {
+            r.problem("CORS_ORIGINS", "`*` lets every site call the API; list the origins");
+        }
+        let rate_limit = rate_limit(&mut r);
+        let config = Self {
+            host,
+            port: r.number("SERVER_PORT"),
+            tls_pair,
+            tls_sans: r.list("SERVER_TLS_SANS"),
+            data_dir: r.path("DATA_DIR").unwrap_or(data_dir_default),
+            max_body_size: r.number("MAX_BODY_SIZE"),
+            trusted_proxies: r.networks("TRUSTED_PROXIES"),
+            cors_origins,
+            strict_json: r.flag("STRICT_JSON"),
+            lenient_query: r.flag("LENIENT_QUERY"),
+            database_url: r.secret("DATABASE_URL"),
+            database_max_conns: r.number("DATABASE_MAX_CONNS"),
+            database_connect_timeout: r.duration("DATABASE_CONNECT_TIMEOUT"),
+            database_acquire_timeout: r.duration("DATABASE_ACQUIRE_TIMEOUT"),
+            database_statement_timeout: r.duration("DATABASE_STATEMENT_TIMEOUT"),
+            database_allow_plaintext: r.flag("DATABASE_ALLOW_PLAINTEXT"),
+            migrations_via_hook: r.flag("MIGRATIONS_VIA_HOOK"),
+            log_level: r.choice("LOG_LEVEL"),
+            log_json: r.choice("LOG_FORMAT") == "json",
+            demo,
+            auth_none,
+            named_keys,
+            bootstrap_token,
+            agent_bootstrap_token,
+            encryption_keys,
+            rate_limit,
+            ocsp_per_minute: r.number("OCSP_RATE_LIMIT_PER_IP_MIN"),
+            exports_per_hour: r.number("CERT_EXPORT_RATE_LIMIT_PER_ACTOR_HR"),
+            pki_http_listen: r.address("PKI_HTTP_LISTEN"),
+            pki_base_url: r.origin("PKI_BASE_URL"),
+            ca_pair,
+            crl_validity: r.duration("CRL_VALIDITY"),
+            ocsp_response_validity: r.duration("OCSP_RESPONSE_VALIDITY"),
+            ocsp_responder_validity: r.duration("OCSP_RESPONDER_VALIDITY"),
+            ocsp_responder_grace: r.duration("OCSP_RESPONDER_ROTATION_GRACE"),
+            issuance_backdate: r.duration("ISSUANCE_BACKDATE"),
+            renewal_check_interval: r.duration("SCHEDULER_RENEWAL_CHECK_INTERVAL"),
+            retry_interval: r.duration("SCHEDULER_RETRY_INTERVAL"),
+            agent_health_interval: r.duration("SCHEDULER_AGENT_HEALTH_CHECK_INTERVAL"),
+            job_timeout_interval: r.duration("JOB_TIMEOUT_INTERVAL"),
+            awaiting_csr_timeout: r.duration("JOB_AWAITING_CSR_TIMEOUT"),
+            crl_interval: r.duration("CRL_GENERATION_INTERVAL"),
+            drain_delay: r.duration("SHUTDOWN_DRAIN_DELAY"),
+            shutdown_timeout: r.duration("SHUTDOWN_TIMEOUT"),
+        };
+        r.finish(config)
+    }
+}
+
+fn demo_acknowledged(r: &mut Reader<'_>, unix_now: i64) -> bool {
+    if !r.flag("DEMO_MODE_ACK") {
+        return false;
+    }
+    let stamp = r.text("DEMO_MODE_ACK_TS");
+    match stamp.parse::<i64>() {
+        Ok(at) if at > unix_now + 60 => r.problem("DEMO_MODE_ACK_TS", "lies in the future; use `date +%s`"),
+        Ok(at) if unix_now - at > 86_400 => {
+            r.problem("DEMO_MODE_ACK_TS", "is older than a day; a person must acknowledge the demo mode each day");
+        }
+        Ok(_) => {}
+        Err(_) => r.problem("DEMO_MODE_ACK_TS", "must be Unix seconds when CERTCTL_DEMO_MODE_ACK is set"),
+    }
+    true
+}
+
+fn listen_host(r: &mut Reader<'_>) -> IpAddr {
+    let text = r.text("SERVER_HOST");
+    let text = if text == "localhost" { "127.0.0.1".to_owned() } else { text };
+    text.parse().unwrap_or_else(|_| {
+        r.problem("SERVER_HOST", "must be an IP address or localhost");
+        IpAddr::from([127, 0, 0, 1])
+    })
+}
+
+fn auth_type(r: &mut Reader<'_>, host: IpAddr, demo: bool) -> bool {
+    match r.choice("AUTH_TYPE").as_str() {
+        "none" => {
+            if !host.is_loopback() && !demo {
+                r.problem(
+                    "AUTH_TYPE",
+                    "none on an address that others reach makes everybody an administrator; use api-key",
+                );
+            }
+            true
+        }
+        "jwt" => {
+            r.problem("AUTH_TYPE", "jwt is gone: use api-key, or none behind a gateway that authenticates");
+            false
+        }
+        "oidc" => {
+            r.problem("AUTH_TYPE", "this build has no OpenID Connect yet; use api-key");
+            false
+        }
+        _ => false,
+    }
+}
+
+fn named_keys(r: &mut Reader<'_>, demo: bool) -> Vec<NamedKey> {
+    let mut keys: Vec<NamedKey> = Vec::new();
+    let secret = r.secret("AUTH_SECRET");
+    if !demo && secret.as_ref().is_some_and(|secret| secret.expose() == "change-me-in-production") {
+        r.problem("AUTH_SECRET", "is the published placeholder; replace it");
+    }
+    let Some(named) = r.secret("API_KEYS_NAMED") else {
+        let parts = secret.as_ref().map(|secret| values::split(secret.expose())).unwrap_or_default();
+        return parts
+            .into_iter()
+            .enumerate()
+            .map(|(index, key)| NamedKey { name: format!("legacy-key-{index}"), key: Secret::new(key), admin: false })
+            .collect();
+    };
+    for (index, entry) in values::split(named.expose()).iter().enumerate() {
+        let place = index + 1;
+        let fields: Vec<&str> = entry.split(':').collect();
+        let admin = match fields.as_slice() {
+            [_, _] => false,
+            [_, _, "admin"] => true,
+            _ => {
+                r.problem("API_KEYS_NAMED", &format!("entry {place} must be name:key or name:key:admin"));
+                continue;
+            }
+        };
+        let (name, key) = (fields[0], fields[1]);
+        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')) {
+            r.problem("API_KEYS_NAMED", &format!("the name of entry {place} must match [A-Za-z0-9_-]+"));
+        }
+        if key.len() < 16 {
+            r.problem("API_KEYS_NAMED", &format!("the key of entry {place} must have at least 16 characters"));
+        }
+        if keys.iter().any(|other| other.name == name && other.admin != admin) {
+            r.problem("API_KEYS_NAMED", &format!("entry {place}: two keys of {name} differ in admin"));
+        }
+        if keys.iter().any(|other| other.name == name && other.key.matches(key.as_bytes())) {
+            r.problem("API_KEYS_NAMED", &format!("entry {place} repeats a key of {name}"));
+        }
+        keys.push(NamedKey { name: name.to_owned(), key: Secret::new(key.to_owned()), admin });
+    }
+    keys
+}
+
+fn encryption_keys(r: &mut Reader<'_>, demo: bool) -> Vec<(String, Secret<String>)> {
+    let mut keys = Vec::new();
+    if let Some(ring) = r.secret("CONFIG_ENCRYPTION_KEYS") {
+        for (index, entry) in values::split(ring.expose()).iter().enumerate() {
+            match entry.split_once(':') {
+                Some((kid, key)) if (1..=4).contains(&kid.len()) && key.len() >= MIN_SECRET => {
+                    keys.push((kid.to_owned(), Secret::new(key.to_owned())));
+                }
+                _ => r.problem(
+                    "CONFIG_ENCRYPTION_KEYS",
+                    &format!("entry {} must be kid:key, kid of 1 to 4 characters, key of at least 32", index + 1),
+                ),
+            }
+        }
+    }
+    if let Some(key) = r.secret("CONFIG_ENCRYPTION_KEY") {
+        if key.expose().len() < MIN_SECRET {
+            r.problem(
+                "CONFIG_ENCRYPTION_KEY",
+                "must have at least 32 characters; `certctl-server keys init` makes one",
+            );
+        } else if key.expose() == "change-me-32-char-encryption-key" && !demo {
+            r.problem("CONFIG_ENCRYPTION_KEY", "is the published placeholder; replace it");
+        }
+        keys.push((String::new(), key));
+    }
+    if keys.is_empty() {
+        r.problem(
+            "CONFIG_ENCRYPTION_KEY",
+            "is needed to seal CA keys and secrets in the database; `certctl-server keys init` makes one",
+        );
+    }
+    keys
+}
+
+fn pair(r: &mut Reader<'_>, cert: &'static str, key: &'static str) -> Option<(PathBuf, PathBuf)> {
+    match (r.path(cert), r.path(key)) {
+        (Some(cert), Some(key)) => Some((cert, key)),
+        (None, None) => None,
+        (Some(_), None) => {
+            r.problem(key, &format!("must be set together with CERTCTL_{cert}"));
+            None
+        }
+        (None, Some(_)) => {
+            r.problem(cert, &format!("must be set together with CERTCTL_{key}"));
+            None
+        }
+    }
+}
+
+fn rate_limit(r: &mut Reader<'_>) -> Option<(u32, u32, u32, u32)> {
+    let (rps, burst): (u32, u32) = (r.number("RATE_LIMIT_RPS"), r.number("RATE_LIMIT_BURST"));
+    let (user_rps, user_burst): (u32, u32) =
+        (r.number("RATE_LIMIT_PER_USER_RPS"), r.number("RATE_LIMIT_PER_USER_BURST"));
+    let or = |own: u32, general: u32| if own == 0 { general } else { own };
+    r.flag("RATE_LIMIT_ENABLED").then(|| (rps, burst, or(user_rps, rps), or(user_burst, burst)))
+}

@@ -1,0 +1,101 @@
+//! Every setting: its name, what it takes, its default, an example and what it is for. Parsing, `config check`,
+//! `config show` and `config docs` come from this list.
+
+/// What a value must look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Text,
+    Secret,
+    Path,
+    Bool,
+    Int { min: i64, max: i64 },
+    Duration { min_seconds: u64 },
+    List,
+    Choice(&'static [&'static str]),
+}
+
+/// One setting; the name is without `CERTCTL_`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setting {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) default: &'static str,
+    pub(crate) example: &'static str,
+    pub(crate) help: &'static str,
+}
+
+const fn setting(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    example: &'static str,
+    help: &'static str,
+) -> Setting {
+    Setting { name, kind, default, example, help }
+}
+
+const ANY: i64 = i64::MAX;
+
+/// The settings that this server reads.
+#[rustfmt::skip]
+pub(crate) const SETTINGS: &[Setting] = &[
+    setting("SERVER_HOST", Kind::Text, "127.0.0.1", "0.0.0.0", "address to listen on"),
+    setting("SERVER_PORT", Kind::Int { min: 1, max: 65535 }, "8443", "8443", "port of the HTTPS listener"),
+    setting("SERVER_TLS_CERT_PATH", Kind::Path, "", "/etc/certctl/tls/server.crt", "PEM leaf and chain; empty with the key empty: a self-signed pair is made in the data directory"),
+    setting("SERVER_TLS_KEY_PATH", Kind::Path, "", "/etc/certctl/tls/server.key", "PEM key, unencrypted, readable by its owner only"),
+    setting("SERVER_TLS_SANS", Kind::List, "", "certctl.example.com,10.0.0.5", "extra names of the self-signed leaf"),
+    setting("DATA_DIR", Kind::Path, "", "/var/lib/certctl", "private PostgreSQL, TLS material, lock; default /var/lib/certctl, else $XDG_DATA_HOME/certctl"),
+    setting("MAX_BODY_SIZE", Kind::Int { min: 1, max: ANY }, "1048576", "1048576", "bytes of a request body; 413 above"),
+    setting("TRUSTED_PROXIES", Kind::List, "", "10.0.0.0/8", "networks whose X-Forwarded-For is believed"),
+    setting("CORS_ORIGINS", Kind::List, "", "https://console.example.com", "origins that browsers may call from"),
+    setting("STRICT_JSON", Kind::Bool, "false", "true", "refuse unknown JSON members"),
+    setting("LENIENT_QUERY", Kind::Bool, "false", "true", "ignore unknown query parameters"),
+    setting("STRICT_ENV", Kind::Bool, "false", "true", "make unknown CERTCTL_* names an error"),
+    setting("DATABASE_URL", Kind::Secret, "", "postgres://certctl@db.example.com/certctl?sslmode=verify-full", "PostgreSQL to use; unset: a private one in the data directory"),
+    setting("DATABASE_MAX_CONNS", Kind::Int { min: 2, max: 10_000 }, "16", "50", "connections in all"),
+    setting("DATABASE_CONNECT_TIMEOUT", Kind::Duration { min_seconds: 1 }, "10s", "10s", "how long opening a connection may take"),
+    setting("DATABASE_ACQUIRE_TIMEOUT", Kind::Duration { min_seconds: 1 }, "5s", "5s", "how long a request waits for a connection"),
+    setting("DATABASE_STATEMENT_TIMEOUT", Kind::Duration { min_seconds: 1 }, "30s", "30s", "how long one statement may run"),
+    setting("DATABASE_ALLOW_PLAINTEXT", Kind::Bool, "false", "true", "allow sslmode=disable to a host that is not this machine"),
+    setting("MIGRATIONS_VIA_HOOK", Kind::Bool, "false", "true", "do not migrate at start; refuse to start when the schema is old"),
+    setting("SCHEDULER_RENEWAL_CHECK_INTERVAL", Kind::Duration { min_seconds: 60 }, "1h", "1h", "how often due renewals are looked for"),
+    setting("SCHEDULER_RETRY_INTERVAL", Kind::Duration { min_seconds: 1 }, "5m", "5m", "how often failed jobs are looked at for another try"),
+    setting("SCHEDULER_AGENT_HEALTH_CHECK_INTERVAL", Kind::Duration { min_seconds: 1 }, "2m", "2m", "how often silent agents are marked offline"),
+    setting("JOB_TIMEOUT_INTERVAL", Kind::Duration { min_seconds: 1 }, "10m", "10m", "how often stuck jobs are looked for"),
+    setting("JOB_AWAITING_CSR_TIMEOUT", Kind::Duration { min_seconds: 1 }, "24h", "24h", "how long a job waits for its CSR"),
+    setting("CRL_GENERATION_INTERVAL", Kind::Duration { min_seconds: 1 }, "1h", "1h", "how often CRLs are rebuilt"),
+    setting("CRL_VALIDITY", Kind::Duration { min_seconds: 3600 }, "24h", "24h", "thisUpdate to nextUpdate of a CRL"),
+    setting("OCSP_RESPONSE_VALIDITY", Kind::Duration { min_seconds: 3600 }, "12h", "12h", "thisUpdate to nextUpdate of an OCSP response"),
+    setting("OCSP_RESPONDER_VALIDITY", Kind::Duration { min_seconds: 3600 }, "720h", "720h", "lifetime of a delegated responder's certificate"),
+    setting("OCSP_RESPONDER_ROTATION_GRACE", Kind::Duration { min_seconds: 60 }, "168h", "168h", "a responder is replaced this long before its end"),
+    setting("ISSUANCE_BACKDATE", Kind::Duration { min_seconds: 0 }, "60s", "60s", "how far notBefore lies in the past"),
+    setting("PKI_BASE_URL", Kind::Text, "", "http://pki.example.com", "origin of the AIA and CRL URLs in certificates"),
+    setting("PKI_HTTP_LISTEN", Kind::Text, "", "0.0.0.0:8080", "plain-HTTP listener for CRLs, OCSP and CA certificates only"),
+    setting("CA_CERT_PATH", Kind::Path, "", "/etc/certctl/ca.crt", "operator's CA for iss-local; with the key"),
+    setting("CA_KEY_PATH", Kind::Path, "", "/etc/certctl/ca.key", "operator's CA key for iss-local; with the certificate"),
+    setting("LOG_LEVEL", Kind::Choice(&["debug", "info", "warn", "error"]), "info", "info", "least level that is logged"),
+    setting("LOG_FORMAT", Kind::Choice(&["json", "text"]), "json", "text", "form of log lines"),
+    setting("AUTH_TYPE", Kind::Choice(&["api-key", "none", "oidc", "jwt"]), "api-key", "api-key", "who is let in; this build offers api-key, and none for demos"),
+    setting("AUTH_SECRET", Kind::Secret, "", "a-long-random-key", "keys of viewers, comma-separated; used only without named keys"),
+    setting("API_KEYS_NAMED", Kind::Secret, "", "ci:s3cr3t,ops:s3cr3t2:admin", "keys as name:key[:admin]"),
+    setting("DEMO_MODE_ACK", Kind::Bool, "false", "true", "a person has read what the demo mode switches off"),
+    setting("DEMO_MODE_ACK_TS", Kind::Text, "", "1767225600", "when, in Unix seconds; at most a day ago"),
+    setting("AGENT_BOOTSTRAP_TOKEN", Kind::Secret, "", "32 random octets in hex", "with it agents enrol themselves"),
+    setting("AGENT_BOOTSTRAP_TOKEN_DENY_EMPTY", Kind::Bool, "true", "false", "refuse to start without an enrolment token"),
+    setting("BOOTSTRAP_TOKEN", Kind::Secret, "", "32 random octets in hex", "one-shot token that makes the first administrator"),
+    setting("CONFIG_ENCRYPTION_KEY", Kind::Secret, "", "32 random octets in hex", "seals secrets in the database; `certctl-server keys init` makes one"),
+    setting("CONFIG_ENCRYPTION_KEYS", Kind::Secret, "", "k2:new-key,k1:old-key", "keyring: the first writes, all read"),
+    setting("KEYGEN_MODE", Kind::Choice(&["agent", "server"]), "agent", "agent", "where private keys are made; this build offers agent"),
+    setting("RATE_LIMIT_ENABLED", Kind::Bool, "true", "false", "general limits"),
+    setting("RATE_LIMIT_RPS", Kind::Int { min: 1, max: 1_000_000 }, "50", "50", "requests a second of one source"),
+    setting("RATE_LIMIT_BURST", Kind::Int { min: 1, max: 1_000_000 }, "100", "100", "requests that one source may make at once"),
+    setting("RATE_LIMIT_PER_USER_RPS", Kind::Int { min: 0, max: 1_000_000 }, "0", "100", "the same for a principal; 0 = as above"),
+    setting("RATE_LIMIT_PER_USER_BURST", Kind::Int { min: 0, max: 1_000_000 }, "0", "200", "the same for a principal; 0 = as above"),
+    setting("OCSP_RATE_LIMIT_PER_IP_MIN", Kind::Int { min: 0, max: 10_000_000 }, "1000", "1000", "OCSP requests of one address in a minute; 0 = off"),
+    setting("CERT_EXPORT_RATE_LIMIT_PER_ACTOR_HR", Kind::Int { min: 0, max: 1_000_000 }, "50", "50", "exports of one principal in an hour; 0 = off"),
+    setting("SHUTDOWN_DRAIN_DELAY", Kind::Duration { min_seconds: 0 }, "5s", "5s", "how long /ready is red before the listener closes"),
+    setting("SHUTDOWN_TIMEOUT", Kind::Duration { min_seconds: 1 }, "30s", "30s", "how long requests in flight may take at shutdown"),
+];
+
+/// Names of existing installations that this build knows but does not act on yet, and names of our other binaries.
+pub(crate) const INHERITED: &str = include_str!("inherited.txt");

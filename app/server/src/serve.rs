@@ -1,0 +1,231 @@
+//! Running the server: listeners, loops, reloads, and a stop that loses nothing.
+
+use crate::boot::{self, BootError, Parts};
+use crate::config::Config;
+use crate::tls;
+use actix_web::HttpServer;
+use actix_web::dev::ServerHandle;
+use certctl_audit::{Action, AuditEvent};
+use certctl_http::{AppConfig, AppState, Bootstrap, HttpSettings, KeyAuthenticator, RateLimitSettings};
+use certctl_kernel::RequestContext;
+use certctl_ports::{Ambient, Change};
+use certctl_postgres::{Listener, Notice, Postgres};
+use certctl_unit_of_work::Database;
+use serde_json::json;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+const PAIR_POLL: Duration = Duration::from_secs(5);
+const RELISTEN: Duration = Duration::from_secs(1);
+
+fn settings(config: &Config) -> HttpSettings {
+    HttpSettings {
+        max_body_size: config.max_body_size,
+        strict_json: config.strict_json,
+        lenient_query: config.lenient_query,
+        cors_origins: config.cors_origins.clone(),
+        trusted_proxies: config.trusted_proxies.clone(),
+        rate_limit: config.rate_limit.map(|(rps, burst, user_rps, user_burst)| RateLimitSettings {
+            per_address: rps,
+            address_burst: burst,
+            per_principal: user_rps,
+            principal_burst: user_burst,
+        }),
+        exports_per_hour: config.exports_per_hour,
+        ocsp_per_minute: config.ocsp_per_minute,
+        request_timeout: Duration::from_secs(110),
+        auth_type: if config.auth_none { "none" } else { "api-key" },
+        version: env!("CARGO_PKG_VERSION"),
+        commit: env!("CERTCTL_COMMIT"),
+        compiler: env!("CERTCTL_COMPILER"),
+    }
+}
+
+/// Runs until a signal; `Ok(false)` when the stop was cut short.
+pub(crate) async fn run(config: Config) -> Result<bool, BootError> {
+    let parts = boot::parts(&config).await?;
+    let outcome = run_with(&config, &parts).await;
+    // Whatever happened, the database stops in order and the directory is free again.
+    parts.database.close();
+    if let Some(private) = parts.private {
+        private.stop().await;
+    }
+    outcome
+}
+
+async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
+    let database: Arc<dyn Database> = Arc::new(parts.database.clone());
+    let authenticator = Arc::new(KeyAuthenticator::new(Arc::clone(&database), parts.ambient.clone()));
+    let state = AppState::new(Arc::clone(&database), authenticator, parts.ambient.clone(), settings(config));
+    let app = AppConfig::new(state, Bootstrap::new(config.bootstrap_token.clone()));
+
+    let address = SocketAddr::new(config.host, config.port);
+    let bind_error = |source| BootError::Io { what: format!("listening on {address}"), source };
+    let tls_config = tls::server_config(Arc::clone(&parts.pair))?;
+    let for_workers = app.clone();
+    let server = HttpServer::new(move || certctl_http::application!(&for_workers))
+        .workers(std::thread::available_parallelism().map_or(2, usize::from).min(8))
+        .disable_signals()
+        .client_request_timeout(Duration::from_secs(5))
+        .keep_alive(Duration::from_secs(60))
+        .shutdown_timeout(config.shutdown_timeout.as_secs())
+        .bind_rustls_0_23(address, tls_config)
+        .map_err(bind_error)?
+        .run();
+    let handle = server.handle();
+    let serving = tokio::spawn(server);
+    let public_pki = match config.pki_http_listen {
+        Some(address) => Some(plain_listener(&app, address)?),
+        None => None,
+    };
+
+    let listening = tokio::spawn(hear_changes(parts.database.clone(), app.clone()));
+    let reloading = tokio::spawn(watch_pair(Arc::clone(&parts.pair), Arc::clone(&database), parts.ambient.clone()));
+
+    note(&database, Action::ServerStarted, json!({"version": crate::commands::VERSION})).await?;
+    app.state.accepting.store(true, Ordering::SeqCst);
+    announce(config, parts, address);
+
+    wait_for_stop(&handle).await;
+    let clean = stop(config, &app, handle, public_pki, serving).await;
+    listening.abort();
+    reloading.abort();
+    note(&database, Action::ServerStopped, json!({"clean": clean})).await?;
+    Ok(clean)
+}
+
+fn plain_listener(app: &AppConfig, address: SocketAddr) -> Result<ServerHandle, BootError> {
+    let app = app.clone();
+    let server = HttpServer::new(move || certctl_http::public_pki_application!(&app))
+        .workers(1)
+        .disable_signals()
+        .client_request_timeout(Duration::from_secs(5))
+        .bind(address)
+        .map_err(|source| BootError::Io { what: format!("listening on {address}"), source })?
+        .run();
+    let handle = server.handle();
+    tokio::spawn(server);
+    Ok(handle)
+}
+
+fn announce(config: &Config, parts: &Parts, address: SocketAddr) {
+    tracing::info!(
+        %address,
+        version = crate::commands::VERSION,
+        fingerprint_sha256 = parts.pair.fingerprint(),
+        ca = parts.bootstrap_ca.as_ref().map(|path| path.display().to_string()),
+        data_dir = %parts.data_dir.path().display(),
+        database = if parts.private.is_some() { "private" } else { "external" },
+        "certctl is ready"
+    );
+    if config.demo {
+        tracing::warn!("the demo mode is on: this server must not be reachable by others");
+    }
+}
+
+async fn note(database: &Arc<dyn Database>, action: Action, details: serde_json::Value) -> Result<(), BootError> {
+    let mut unit = database.begin().await?;
+    let replica = format!("pid-{}", std::process::id());
+    unit.stores().record(AuditEvent::new(action, &RequestContext::system("server"), replica, details)).await?;
+    unit.save().await?;
+    Ok(())
+}
+
+/// Keeps the caches honest: they are trusted only while changes on other replicas are heard.
+async fn hear_changes(database: Postgres, app: AppConfig) {
+    loop {
+        match Listener::connect(&database).await {
+            Ok(mut listener) => {
+                while let Some(notice) = listener.next().await {
+                    match notice {
+                        Notice::Connected => app.state.access.set_trusted(true),
+                        Notice::Disconnected => break,
+                        Notice::Changed(change) => {
+                            if change == Change::Access {
+                                app.state.access.forget();
+                            }
+                        }
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(%error, "changes on other replicas can't be heard"),
+        }
+        app.state.access.set_trusted(false);
+        tokio::time::sleep(RELISTEN).await;
+    }
+}
+
+async fn watch_pair(pair: Arc<tls::ReloadingPair>, database: Arc<dyn Database>, ambient: Ambient) {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+        tracing::error!("SIGHUP can't be handled; TLS material is reloaded on file change only");
+        return;
+    };
+    loop {
+        let forced = tokio::select! {
+            _ = hangup.recv() => true,
+            () = tokio::time::sleep(PAIR_POLL) => false,
+        };
+        let outcome = match pair.reload(forced, ambient.now()) {
+            Ok(None) => continue,
+            Ok(Some((old, new))) => {
+                tracing::info!(old, new, "TLS material reloaded");
+                note(&database, Action::TlsReloaded, json!({"old": old, "new": new})).await
+            }
+            Err(error) => {
+                tracing::error!(%error, "TLS material could not be reloaded; the old pair stays in use");
+                note(&database, Action::TlsReloadFailed, json!({"reason": error.to_string()})).await
+            }
+        };
+        if let Err(error) = outcome {
+            tracing::error!(%error, "the reload could not be recorded");
+        }
+    }
+}
+
+async fn wait_for_stop(handle: &ServerHandle) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("signals can't be handled; stopping");
+        handle.stop(true).await;
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+    }
+    // A second signal means at once.
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => std::process::exit(143),
+            _ = interrupt.recv() => std::process::exit(130),
+        }
+    });
+}
+
+async fn stop(
+    config: &Config,
+    app: &AppConfig,
+    handle: ServerHandle,
+    public_pki: Option<ServerHandle>,
+    serving: tokio::task::JoinHandle<std::io::Result<()>>,
+) -> bool {
+    app.state.accepting.store(false, Ordering::SeqCst);
+    tokio::time::sleep(config.drain_delay).await;
+    let drained = async {
+        handle.stop(true).await;
+        if let Some(listener) = public_pki {
+            listener.stop(true).await;
+        }
+        serving.await.is_ok_and(|outcome| outcome.is_ok())
+    };
+    match tokio::time::timeout(config.shutdown_timeout, drained).await {
+        Ok(clean) => clean,
+        Err(_) => {
+            tracing::warn!("requests were still running at the end of CERTCTL_SHUTDOWN_TIMEOUT");
+            false
+        }
+    }
+}
