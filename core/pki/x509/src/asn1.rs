@@ -192,10 +192,7 @@ pub(crate) fn extension(id: ObjectIdentifier, critical: bool, value: &impl Encod
 }
 
 /// The extension of this kind, or an error when it stands there twice.
-pub(crate) fn find_extension<'e>(
-    extensions: &'e [Extension],
-    id: ObjectIdentifier,
-) -> Result<Option<&'e Extension>, Error> {
+pub(crate) fn find_extension(extensions: &[Extension], id: ObjectIdentifier) -> Result<Option<&Extension>, Error> {
     let mut found = extensions.iter().filter(|extension| extension.extn_id == id);
     let first = found.next();
     if found.next().is_some() {

@@ -87,11 +87,11 @@ impl KeyFacts {
                 Some(oid::P256) => Ok(Self { key_type: KeyType::Ecdsa, size: 256 }),
                 Some(oid::P384) => Ok(Self { key_type: KeyType::Ecdsa, size: 384 }),
                 Some(oid::P521) => Ok(Self { key_type: KeyType::Ecdsa, size: 521 }),
-                Some(curve) => Err(unsupported(format!("elliptic curve {curve}"))),
-                None => Err(unsupported("elliptic curve without a name".to_owned())),
+                Some(curve) => Err(unsupported(&format!("elliptic curve {curve}"))),
+                None => Err(unsupported("elliptic curve without a name")),
             },
             oid::ED25519 => Ok(Self { key_type: KeyType::Ed25519, size: 256 }),
-            other => Err(unsupported(format!("algorithm {other}"))),
+            other => Err(unsupported(&format!("algorithm {other}"))),
         }
     }
 
@@ -101,7 +101,7 @@ impl KeyFacts {
     }
 }
 
-fn unsupported(what: String) -> Error {
+fn unsupported(what: &str) -> Error {
     Error::rule(
         "key_unsupported",
         format!("the public key's {what} is not supported; use RSA, ECDSA P-256 or P-384, or Ed25519"),

@@ -152,8 +152,8 @@ fn check(template: &LeafTemplate) -> Result<(), Error> {
     if let (Some(common_name), false) = (&template.subject.common_name, template.sans.is_empty()) {
         check_common_name(common_name, &template.sans).map_err(|error| Error::rule(error.code, error.message))?;
     }
-    let serves_tls = usages.contains(&ExtendedUsage::ServerAuth);
-    if template.must_staple && !(serves_tls && !template.ocsp_urls.is_empty()) {
+    let stapling_possible = usages.contains(&ExtendedUsage::ServerAuth) && !template.ocsp_urls.is_empty();
+    if template.must_staple && !stapling_possible {
         return Err(Error::rule("must_staple", "must-staple needs serverAuth and an OCSP URL"));
     }
     if template.no_rev_avail && !(template.ocsp_urls.is_empty() && template.crl_urls.is_empty()) {

@@ -353,7 +353,7 @@ mod tests {
             ("bücher.example", "idn_invalid"),
             ("ab--cd.example", "idn_invalid"),
             ("xn--a.example", "idn_invalid"),
-            ("xn--.example", "idn_invalid"),
+            ("xn--.example", "san_invalid"),
             ("xn--zzzzzzzz99999.example", "idn_invalid"),
             ("xn--pypal-4ve.com", "unicode_unsafe"), // pаypal with a Cyrillic a
             ("exa\u{200B}mple.com", "unicode_unsafe"),

@@ -129,7 +129,8 @@ mod tests {
             let once = canonical(&text).expect("hex");
             prop_assert!(once.len() >= 40);
             prop_assert_eq!(&canonical(&once).expect("canonical"), &once);
-            prop_assert_eq!(once.trim_start_matches('0'), HEXLOWER.encode(&octets).trim_start_matches('0'));
+            let plain = HEXLOWER.encode(&octets);
+            prop_assert_eq!(once.trim_start_matches('0'), plain.trim_start_matches('0'));
         }
 
         #[test]
