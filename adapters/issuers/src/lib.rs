@@ -1,1 +1,8 @@
-//! Placeholder.
+//! Issuers. Today there is one kind: the local CA, whose key is sealed in the database or lies in an operator's file.
+
+mod authority;
+mod files;
+mod local;
+mod registry;
+
+pub use registry::{LocalIssuers, LocalIssuerSettings};

@@ -1,1 +1,10 @@
-//! Placeholder.
+//! Issuing: from a certificate request to a recorded version, in one transaction.
+//!
+//! The order is fixed: row locked, state checked, decision, rehearsal, signature, read back, recorded. The leaf may
+//! leave the process only after the transaction has committed.
+
+mod issue;
+mod orphan;
+
+pub use issue::{IssueFromCsr, issue_from_csr, record_refusal};
+pub use orphan::record_orphan;

@@ -1,1 +1,23 @@
-//! Placeholder.
+//! The local CA: its certificates and configuration, the one decision to issue, and what is checked before and after a
+//! signature.
+
+mod config;
+mod leaf;
+pub mod policy;
+mod ports;
+mod record;
+mod root;
+mod rules;
+mod validity;
+mod verify;
+
+pub use config::{CaFiles, LOCAL_CA_KIND, LocalCaConfig, StatusUrls};
+pub use leaf::leaf_template;
+pub use policy::{
+    AuthorizedLeaf, CertificateFacts, IssuanceAuthorization, IssuingFacts, PolicyInput, ProfileFacts, authorize,
+};
+pub use ports::{CaStore, CaTransaction, Lend};
+pub use record::{CaKey, CaKind, CaRecord, CaState, IssuerSettings, Orphan};
+pub use root::{NewCa, RootError, key_context, make_root, operator_ca};
+pub(crate) use rules::Rules;
+pub use verify::verify_leaf;
