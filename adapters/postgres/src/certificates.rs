@@ -347,8 +347,19 @@ impl CertificateStore for PgUnitOfWork {
             id: "c.id",
             descending: sort.order == SortOrder::Descending,
         };
+        let within = filter.within.as_ref().map(|scopes| {
+            scopes
+                .iter()
+                .filter_map(|scope| scope.id().map(|id| format!("{}:{id}", scope.kind().as_str())))
+                .collect::<Vec<String>>()
+        });
         let filters = Filters::default()
             .with("c.status = ?", "text", filter.status.map(CertificateStatus::as_str))
+            .with(
+                "('issuer:' || c.issuer_id = ANY(?) OR 'profile:' || c.certificate_profile_id = ANY(?))",
+                "text[]",
+                within,
+            )
             .with("c.environment = ?", "text", filter.environment.as_deref())
             .with("c.owner_id = ?", "text", filter.owner_id.as_deref())
             .with("c.team_id = ?", "text", filter.team_id.as_deref())

@@ -1,6 +1,7 @@
 //! Managed certificates and their versions.
 
 use certctl_kernel::{Id, SortOrder, Timestamp};
+use certctl_rbac::Scope;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 
@@ -215,6 +216,8 @@ pub struct CertificateFilter {
     pub updated_after: Option<Timestamp>,
     /// Leaves archived certificates out.
     pub hide_archived: bool,
+    /// Only those of these issuers and profiles: what a caller without a global permission may see.
+    pub within: Option<Vec<Scope>>,
 }
 
 impl CertificateFilter {

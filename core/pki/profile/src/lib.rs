@@ -3,12 +3,17 @@
 //! Whether a request fits a profile is asked here ([`Profile::allows_key`], [`Profile::name_violations`]); what
 //! follows from the answer is the business of issuance.
 
+mod commands;
 mod model;
 mod names;
 mod patch;
 mod ports;
 mod validation;
 
+pub use commands::{
+    CreateProfile, KeyRuleInput, ProfileInput, UpdateProfile, create_profile, delete_profile, get_profile,
+    list_profiles, update_profile,
+};
 pub use model::{AcmeAuthMode, Eku, KeyAlgorithm, KeyRule, Profile};
 pub use names::{NameKind, RequestedName};
 pub use patch::Patch;

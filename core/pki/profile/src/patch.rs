@@ -3,21 +3,15 @@
 use serde::{Deserialize, Deserializer};
 
 /// What a partial update says of one member: nothing, `null`, or a value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Patch<T> {
     /// The member is absent: keep what is stored.
+    #[default]
     Keep,
     /// The member is `null`: clear what is stored.
     Clear,
     /// The new value.
     Set(T),
-}
-
-// Derived, it would ask `T: Default`.
-impl<T> Default for Patch<T> {
-    fn default() -> Self {
-        Self::Keep
-    }
 }
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patch<T> {

@@ -1,0 +1,380 @@
+//! Use cases of profiles.
+
+use crate::validation::check_profile;
+use crate::{AcmeAuthMode, Eku, KeyAlgorithm, KeyRule, Patch, Profile, ProfileFilter, ProfileStore};
+use certctl_audit::{Action, AuditEvent, AuditLog};
+use certctl_kernel::{DEFAULT_TENANT, DomainError, FieldError, Id, IdKind, ListQuery, Page};
+use certctl_ports::Ambient;
+use certctl_rbac::{Caller, Permission, Scope};
+use serde_json::{Map, Value, json};
+
+/// A key rule as a client writes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRuleInput {
+    /// `RSA`, `ECDSA` or `Ed25519`.
+    pub algorithm: String,
+    /// Smallest size in bits.
+    pub min_size: i32,
+}
+
+/// Members that creating and changing a profile share. What is left out takes its default, or stays.
+#[derive(Debug, Clone, Default)]
+pub struct ProfileInput {
+    /// For people.
+    pub description: Patch<String>,
+    /// Keys allowed; empty means the default on creation.
+    pub allowed_key_algorithms: Patch<Vec<KeyRuleInput>>,
+    /// Longest life in seconds.
+    pub max_ttl_seconds: Patch<i32>,
+    /// Usages; empty means the default on creation.
+    pub allowed_ekus: Patch<Vec<String>>,
+    /// Name patterns.
+    pub required_san_patterns: Patch<Vec<String>>,
+    /// SPIFFE pattern.
+    pub spiffe_uri_pattern: Patch<String>,
+    /// Whether short-lived certificates are left out of revocation.
+    pub allow_short_lived: Option<bool>,
+    /// Whether certificates carry the TLS feature extension.
+    pub must_staple: Option<bool>,
+    /// Attributes asked of CSRs.
+    pub required_csr_attributes: Patch<Vec<String>>,
+    /// `trust_authenticated` or `challenge`; empty means the default.
+    pub acme_auth_mode: Patch<String>,
+    /// Whether issuance needs an approval.
+    pub requires_approval: Option<bool>,
+    /// Whether wildcards may be issued.
+    pub allow_wildcards: Option<bool>,
+    /// Whether anything may be issued.
+    pub enabled: Option<bool>,
+    /// Owner for protocol enrolments.
+    pub default_owner_id: Patch<String>,
+    /// Team for protocol enrolments.
+    pub default_team_id: Patch<String>,
+    /// Renewal policy for protocol enrolments.
+    pub default_policy_id: Patch<String>,
+    /// Issuer for protocol enrolments.
+    pub default_issuer_id: Patch<String>,
+}
+
+/// A profile to create.
+#[derive(Debug, Clone, Default)]
+pub struct CreateProfile {
+    /// An id of the caller's choice.
+    pub id: Option<String>,
+    /// Name.
+    pub name: String,
+    /// The rest.
+    pub input: ProfileInput,
+}
+
+/// A change of a profile.
+#[derive(Debug, Clone, Default)]
+pub struct UpdateProfile {
+    /// Which.
+    pub id: String,
+    /// The row version that the caller has seen.
+    pub expected_version: Option<i64>,
+    /// New name; empty means unchanged.
+    pub name: Option<String>,
+    /// The rest.
+    pub input: ProfileInput,
+}
+
+fn default_keys() -> Vec<KeyRule> {
+    vec![
+        KeyRule { algorithm: KeyAlgorithm::Ecdsa, min_size: 256 },
+        KeyRule { algorithm: KeyAlgorithm::Rsa, min_size: 2048 },
+    ]
+}
+
+impl ProfileInput {
+    /// Writes what was given over `profile`; returns the rules that the texts break.
+    fn apply(self, profile: &mut Profile) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        self.description.apply(&mut profile.description, String::new());
+        match self.allowed_key_algorithms {
+            Patch::Keep => {}
+            Patch::Clear => profile.allowed_key_algorithms = default_keys(),
+            Patch::Set(rules) if rules.is_empty() => profile.allowed_key_algorithms = default_keys(),
+            Patch::Set(rules) => profile.allowed_key_algorithms = parse_rules(&rules, &mut errors),
+        }
+        self.max_ttl_seconds.apply(&mut profile.max_ttl_seconds, 0);
+        match self.allowed_ekus {
+            Patch::Keep => {}
+            Patch::Clear => profile.allowed_ekus = vec![Eku::ServerAuth],
+            Patch::Set(names) if names.is_empty() => profile.allowed_ekus = vec![Eku::ServerAuth],
+            Patch::Set(names) => profile.allowed_ekus = parse_ekus(&names, &mut errors),
+        }
+        self.required_san_patterns.apply(&mut profile.required_san_patterns, Vec::new());
+        self.spiffe_uri_pattern.apply(&mut profile.spiffe_uri_pattern, String::new());
+        self.required_csr_attributes.apply(&mut profile.required_csr_attributes, Vec::new());
+        match self.acme_auth_mode {
+            Patch::Keep => {}
+            Patch::Clear => profile.acme_auth_mode = AcmeAuthMode::TrustAuthenticated,
+            Patch::Set(text) if text.is_empty() => profile.acme_auth_mode = AcmeAuthMode::TrustAuthenticated,
+            Patch::Set(text) => match AcmeAuthMode::parse(&text) {
+                Some(mode) => profile.acme_auth_mode = mode,
+                None => errors.push(unknown("acme_auth_mode", &AcmeAuthMode::ALL.map(AcmeAuthMode::as_str))),
+            },
+        }
+        let flags = [
+            (self.allow_short_lived, &mut profile.allow_short_lived),
+            (self.must_staple, &mut profile.must_staple),
+            (self.requires_approval, &mut profile.requires_approval),
+            (self.allow_wildcards, &mut profile.allow_wildcards),
+            (self.enabled, &mut profile.enabled),
+        ];
+        for (given, stored) in flags {
+            *stored = given.unwrap_or(*stored);
+        }
+        let references = [
+            ("default_owner_id", self.default_owner_id, &mut profile.default_owner_id),
+            ("default_team_id", self.default_team_id, &mut profile.default_team_id),
+            ("default_policy_id", self.default_policy_id, &mut profile.default_policy_id),
+            ("default_issuer_id", self.default_issuer_id, &mut profile.default_issuer_id),
+        ];
+        for (field, given, stored) in references {
+            match given {
+                Patch::Keep => {}
+                Patch::Clear => *stored = None,
+                // An empty optional reference clears.
+                Patch::Set(id) if id.is_empty() => *stored = None,
+                Patch::Set(id) if IdKind::check_supplied(&id).is_err() => {
+                    errors.push(FieldError::new(field, "unknown_reference", "names an object that does not exist"));
+                }
+                Patch::Set(id) => *stored = Some(id),
+            }
+        }
+        errors
+    }
+}
+
+fn unknown(field: &str, allowed: &[&str]) -> FieldError {
+    FieldError::new(field, "unknown_value", format!("must be one of {}", allowed.join(", ")))
+}
+
+fn parse_rules(rules: &[KeyRuleInput], errors: &mut Vec<FieldError>) -> Vec<KeyRule> {
+    let mut out = Vec::new();
+    for (at, rule) in rules.iter().enumerate() {
+        match KeyAlgorithm::parse(&rule.algorithm) {
+            Some(algorithm) => out.push(KeyRule { algorithm, min_size: rule.min_size }),
+            None => errors.push(unknown(
+                &format!("allowed_key_algorithms[{at}].algorithm"),
+                &KeyAlgorithm::ALL.map(KeyAlgorithm::as_str),
+            )),
+        }
+    }
+    out
+}
+
+fn parse_ekus(names: &[String], errors: &mut Vec<FieldError>) -> Vec<Eku> {
+    let mut out = Vec::new();
+    for (at, name) in names.iter().enumerate() {
+        match Eku::parse(name) {
+            Some(eku) => out.push(eku),
+            None => errors.push(unknown(&format!("allowed_ekus[{at}]"), &Eku::ALL.map(Eku::as_str))),
+        }
+    }
+    out
+}
+
+fn settle(mut errors: Vec<FieldError>, profile: &Profile) -> Result<(), DomainError> {
+    // The general rules would repeat what the texts already broke.
+    let rest = check_profile(profile);
+    let known: Vec<String> = errors.iter().map(|e| e.field.clone()).collect();
+    errors.extend(rest.into_iter().filter(|e| !known.iter().any(|field| field.starts_with(e.field.as_str()))));
+    if errors.is_empty() { Ok(()) } else { Err(DomainError::Validation(errors)) }
+}
+
+/// Creates a profile.
+pub async fn create_profile(
+    tx: &mut (impl ProfileStore + AuditLog + ?Sized),
+    ambient: &Ambient,
+    caller: &Caller,
+    command: CreateProfile,
+) -> Result<Profile, DomainError> {
+    caller.require(Permission::ProfileEdit, &[])?;
+    let now = ambient.now();
+    let chosen = command.id.filter(|id| !id.is_empty());
+    let mut errors = Vec::new();
+    if let Some(Err(error)) = chosen.as_deref().map(IdKind::check_supplied) {
+        errors.push(FieldError::new("id", "invalid_id", error.to_string()));
+    }
+    let mut profile = Profile {
+        id: chosen.unwrap_or_else(|| ambient.id(IdKind::Profile)),
+        tenant_id: DEFAULT_TENANT.to_owned(),
+        name: command.name.trim().to_owned(),
+        description: String::new(),
+        allowed_key_algorithms: default_keys(),
+        max_ttl_seconds: 0,
+        allowed_ekus: vec![Eku::ServerAuth],
+        required_san_patterns: Vec::new(),
+        spiffe_uri_pattern: String::new(),
+        allow_short_lived: false,
+        must_staple: false,
+        required_csr_attributes: Vec::new(),
+        acme_auth_mode: AcmeAuthMode::TrustAuthenticated,
+        requires_approval: false,
+        allow_wildcards: true,
+        enabled: true,
+        default_owner_id: None,
+        default_team_id: None,
+        default_policy_id: None,
+        default_issuer_id: None,
+        row_version: 1,
+        created_at: now,
+        updated_at: now,
+    };
+    errors.extend(command.input.apply(&mut profile));
+    settle(errors, &profile)?;
+    tx.insert_profile(&profile).await?;
+    let details = json!({"name": profile.name, "requires_approval": profile.requires_approval});
+    tx.record(AuditEvent::new(Action::CreateProfile, &caller.context, &profile.id, details)).await?;
+    Ok(profile)
+}
+
+/// The profile with this id.
+pub async fn get_profile(
+    tx: &mut (impl ProfileStore + ?Sized),
+    caller: &Caller,
+    id: &str,
+) -> Result<Profile, DomainError> {
+    caller.require(Permission::ProfileRead, &[Scope::Profile(id.to_owned())])?;
+    tx.profile(id).await?.ok_or_else(|| DomainError::not_found("profile", id))
+}
+
+/// One page of profiles, newest first.
+pub async fn list_profiles(
+    tx: &mut (impl ProfileStore + ?Sized),
+    caller: &Caller,
+    filter: &ProfileFilter,
+    list: &ListQuery,
+) -> Result<Page<Profile>, DomainError> {
+    caller.require(Permission::ProfileRead, &[])?;
+    Ok(tx.profiles_page(filter, list).await?)
+}
+
+/// Changes a profile. One that requires approval can't be changed: a change needs an approval itself, and until there
+/// is a workflow for it the gate stays shut.
+pub async fn update_profile(
+    tx: &mut (impl ProfileStore + AuditLog + ?Sized),
+    ambient: &Ambient,
+    caller: &Caller,
+    command: UpdateProfile,
+) -> Result<Profile, DomainError> {
+    caller.require(Permission::ProfileEdit, &[Scope::Profile(command.id.clone())])?;
+    let stored =
+        tx.profile_for_update(&command.id).await?.ok_or_else(|| DomainError::not_found("profile", &*command.id))?;
+    if command.expected_version.is_some_and(|expected| expected != stored.row_version) {
+        return Err(DomainError::PreconditionFailed);
+    }
+    if stored.requires_approval {
+        return Err(DomainError::conflict(
+            "approval_required",
+            "the profile requires approval, its changes included, and this build has no approval workflow; create \
+             another profile instead",
+        ));
+    }
+    let mut profile = stored.clone();
+    if let Some(name) = command.name.as_deref().map(str::trim).filter(|name| !name.is_empty()) {
+        name.clone_into(&mut profile.name);
+    }
+    let errors = command.input.apply(&mut profile);
+    profile.updated_at = ambient.now();
+    settle(errors, &profile)?;
+    tx.update_profile(&profile).await?;
+    profile.row_version += 1;
+    let details = json!({"changes": changes(&stored, &profile)});
+    tx.record(AuditEvent::new(Action::UpdateProfile, &caller.context, &profile.id, details)).await?;
+    Ok(profile)
+}
+
+/// Removes a profile that nothing refers to. With `force`, certificates and renewal policies lose it first; not so a
+/// profile that requires approval, because they would lose the gate with it.
+pub async fn delete_profile(
+    tx: &mut (impl ProfileStore + AuditLog + ?Sized),
+    caller: &Caller,
+    id: &str,
+    expected_version: Option<i64>,
+    force: bool,
+) -> Result<(), DomainError> {
+    caller.require(Permission::ProfileDelete, &[Scope::Profile(id.to_owned())])?;
+    let profile = tx.profile_for_update(id).await?.ok_or_else(|| DomainError::not_found("profile", id))?;
+    if expected_version.is_some_and(|expected| expected != profile.row_version) {
+        return Err(DomainError::PreconditionFailed);
+    }
+    let usage = tx.profile_usage(id).await?;
+    let used = usage.certificates + usage.renewal_policies > 0;
+    if used && (!force || profile.requires_approval) {
+        return Err(DomainError::conflict(
+            "dependency_blocked",
+            format!(
+                "the profile is in use by {} certificates and {} renewal policies; {}",
+                usage.certificates,
+                usage.renewal_policies,
+                if profile.requires_approval {
+                    "it requires approval, so they can't be detached"
+                } else {
+                    "move them first, or detach them with force=true"
+                }
+            ),
+        ));
+    }
+    if used {
+        tx.detach_profile(id).await?;
+    }
+    tx.delete_profile(id).await?;
+    let details = json!({
+        "name": profile.name,
+        "detached_certificates": usage.certificates,
+        "detached_renewal_policies": usage.renewal_policies,
+    });
+    tx.record(AuditEvent::new(Action::DeleteProfile, &caller.context, id, details)).await?;
+    Ok(())
+}
+
+/// What an update changed: field → [old, new].
+fn changes(old: &Profile, new: &Profile) -> Map<String, Value> {
+    let (before, after) = (facts(old), facts(new));
+    let mut out = Map::new();
+    for (field, value) in after {
+        let earlier = before.get(&field).cloned().unwrap_or(Value::Null);
+        if earlier != value {
+            out.insert(field, json!([earlier, value]));
+        }
+    }
+    out
+}
+
+fn facts(profile: &Profile) -> Map<String, Value> {
+    let reference = |id: &Option<Id>| json!(id);
+    let rules: Vec<Value> = profile
+        .allowed_key_algorithms
+        .iter()
+        .map(|rule| json!({"algorithm": rule.algorithm.as_str(), "min_size": rule.min_size}))
+        .collect();
+    let ekus: Vec<&str> = profile.allowed_ekus.iter().map(|eku| eku.as_str()).collect();
+    [
+        ("name", json!(profile.name)),
+        ("description", json!(profile.description)),
+        ("allowed_key_algorithms", json!(rules)),
+        ("max_ttl_seconds", json!(profile.max_ttl_seconds)),
+        ("allowed_ekus", json!(ekus)),
+        ("required_san_patterns", json!(profile.required_san_patterns)),
+        ("spiffe_uri_pattern", json!(profile.spiffe_uri_pattern)),
+        ("allow_short_lived", json!(profile.allow_short_lived)),
+        ("must_staple", json!(profile.must_staple)),
+        ("required_csr_attributes", json!(profile.required_csr_attributes)),
+        ("acme_auth_mode", json!(profile.acme_auth_mode.as_str())),
+        ("requires_approval", json!(profile.requires_approval)),
+        ("allow_wildcards", json!(profile.allow_wildcards)),
+        ("enabled", json!(profile.enabled)),
+        ("default_owner_id", reference(&profile.default_owner_id)),
+        ("default_team_id", reference(&profile.default_team_id)),
+        ("default_policy_id", reference(&profile.default_policy_id)),
+        ("default_issuer_id", reference(&profile.default_issuer_id)),
+    ]
+    .into_iter()
+    .map(|(field, value)| (field.to_owned(), value))
+    .collect()
+}
