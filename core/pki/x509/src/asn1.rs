@@ -107,6 +107,15 @@ impl HashAlgorithm {
         }
     }
 
+    pub(crate) const fn oid(self) -> ObjectIdentifier {
+        match self {
+            Self::Sha1 => oid::SHA1,
+            Self::Sha256 => oid::SHA256,
+            Self::Sha384 => oid::SHA384,
+            Self::Sha512 => oid::SHA512,
+        }
+    }
+
     /// The lower-case name, such as `sha256`.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,15 +1,17 @@
 //! Certificate status answers (RFC 6960, RFC 9654).
 
 use crate::asn1::{self, HashAlgorithm, decode_extension, find_extension, oid, signature_identifier};
+use crate::ca::IssuerHashes;
 use crate::key::key_octets;
-use crate::{Der, Error, crl, serial};
+use crate::{Der, Error, Serial, crl, serial};
 use certctl_kernel::Timestamp;
 use certctl_ports::SigningKey;
-use der::asn1::{AnyRef, BitStringRef, GeneralizedTime, OctetString};
+use der::asn1::{AnyRef, BitStringRef, GeneralizedTime, Null, OctetString};
 use der::{Encode, Sequence};
 use x509_cert::ext::pkix::CrlReason;
 use x509_cert::ext::{Extension, Extensions};
-use x509_cert::spki::AlgorithmIdentifierRef;
+use x509_cert::serial_number::SerialNumber;
+use x509_cert::spki::{AlgorithmIdentifierOwned, AlgorithmIdentifierRef};
 use x509_ocsp::{CertStatus, OcspGeneralizedTime, OcspResponse, ResponderId, ResponseBytes, RevokedInfo, Version};
 
 const MAX_REQUEST: usize = 4 * 1024;
@@ -63,6 +65,29 @@ pub struct CertId {
     pub serial: String,
     /// The identifier in DER, to be echoed.
     pub raw: Vec<u8>,
+}
+
+impl CertId {
+    /// The identifier of a serial under the CA with these hashes, as clients write it.
+    pub fn of(ca: &IssuerHashes, hash: HashAlgorithm, serial: &Serial) -> Result<Self, Error> {
+        const WHAT: &str = "a certificate identifier";
+        let (name_hash, key_hash) = ca.get(hash);
+        let octets = |bytes: &[u8]| OctetString::new(bytes).map_err(|_| Error::Encode(WHAT));
+        let significant = serial.octets().iter().position(|octet| *octet != 0).unwrap_or(19);
+        let id = x509_ocsp::CertId {
+            hash_algorithm: AlgorithmIdentifierOwned { oid: hash.oid(), parameters: Some(Null.into()) },
+            issuer_name_hash: octets(name_hash)?,
+            issuer_key_hash: octets(key_hash)?,
+            serial_number: SerialNumber::new(&serial.octets()[significant..]).map_err(|_| Error::Encode(WHAT))?,
+        };
+        Ok(Self {
+            hash,
+            name_hash: name_hash.to_vec(),
+            key_hash: key_hash.to_vec(),
+            serial: serial.hex(),
+            raw: asn1::write(&id, WHAT)?,
+        })
+    }
 }
 
 /// A request, reduced to what decides the answer.
@@ -307,10 +332,8 @@ pub fn error_response(status: ErrorStatus) -> Der {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use der::asn1::{Null, ObjectIdentifier};
+    use der::asn1::ObjectIdentifier;
     use proptest::prelude::*;
-    use x509_cert::serial_number::SerialNumber;
-    use x509_cert::spki::AlgorithmIdentifierOwned;
 
     fn request(hash: ObjectIdentifier, entries: usize, extensions: Vec<Extension>) -> Vec<u8> {
         let octets = |n: u8| OctetString::new([n; 20]).expect("short");
