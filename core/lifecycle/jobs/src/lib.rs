@@ -8,6 +8,7 @@ mod machine;
 mod manage;
 mod model;
 mod ports;
+mod sweep;
 mod verify;
 
 pub use failure::{ErrorClass, JobFailure, backoff, fail, settled_status};
@@ -15,4 +16,5 @@ pub use machine::IllegalTransition;
 pub use manage::{cancel_job, get_job, list_jobs};
 pub use model::{Job, JobFilter, JobStatus, JobType, NewJob, Trigger, Verification, VerificationStatus};
 pub use ports::JobStore;
+pub use sweep::{SweepSettings, reap_timeouts, retry_due};
 pub use verify::{VerificationReport, record_verification, verification};
