@@ -12,4 +12,4 @@ mod state;
 
 pub use auth::{Bootstrap, KeyAuthenticator};
 pub use edge::server::{AppConfig, configure};
-pub use state::{AppState, HttpSettings, RateLimitSettings};
+pub use state::{AppState, Backends, HttpSettings, RateLimitSettings};

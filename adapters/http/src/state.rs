@@ -1,8 +1,12 @@
 //! Long-lived parts that handlers share.
 
 use crate::edge::access::{AccessCache, Authenticator};
-use crate::edge::{Limiter, TrustedProxies};
-use certctl_ports::Ambient;
+use crate::edge::{ApiError, Limiter, TrustedProxies};
+use certctl_agents::EnrolmentToken;
+use certctl_port_issuer::IssuerRegistry;
+use certctl_port_target::TargetCatalogue;
+use certctl_ports::{Ambient, KeyGenerator, Sealer};
+use certctl_revocation::StatusSettings;
 use certctl_unit_of_work::Database;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -52,8 +56,26 @@ pub struct HttpSettings {
     pub compiler: &'static str,
 }
 
+/// The ports behind the operations on certificates, issuers, agents and targets.
+pub struct Backends {
+    /// Seals secrets at rest.
+    pub sealer: Arc<dyn Sealer>,
+    /// Makes and loads signing keys.
+    pub keys: Arc<dyn KeyGenerator>,
+    /// Finds issuers and CAs.
+    pub issuers: Arc<dyn IssuerRegistry>,
+    /// Knows target types and their configuration.
+    pub targets: Arc<dyn TargetCatalogue>,
+    /// How CRLs and OCSP answers are made.
+    pub status: StatusSettings,
+    /// With it hosts enrol without an operator's key.
+    pub enrolment: EnrolmentToken,
+}
+
 /// Everything a handler may reach.
 pub struct AppState {
+    /// The ports behind the larger operations; a server always has them, tests of the edge alone don't.
+    pub backends: Option<Backends>,
     /// Where units of work come from.
     pub db: Arc<dyn Database>,
     /// Time and randomness.
@@ -84,6 +106,7 @@ impl AppState {
     ) -> Self {
         let limits = settings.rate_limit;
         Self {
+            backends: None,
             access: AccessCache::new(authenticator, ambient.clone(), settings.auth_type == "none"),
             address_limiter: limits.map(|l| Limiter::per_second(l.per_address, l.address_burst)),
             principal_limiter: limits.map(|l| Limiter::per_second(l.per_principal, l.principal_burst)),
@@ -94,6 +117,18 @@ impl AppState {
             ambient,
             settings,
         }
+    }
+
+    /// Adds the ports behind the larger operations.
+    #[must_use]
+    pub fn with(mut self, backends: Backends) -> Self {
+        self.backends = Some(backends);
+        self
+    }
+
+    /// The ports behind the larger operations.
+    pub(crate) fn backends(&self) -> Result<&Backends, ApiError> {
+        self.backends.as_ref().ok_or_else(|| ApiError::internal("the application has no backends"))
     }
 
     /// Lets the limiters forget what is at rest; the scheduler calls it.

@@ -41,6 +41,8 @@ pub(crate) enum BootError {
         "nobody can sign in: set CERTCTL_BOOTSTRAP_TOKEN to make the first administrator, or CERTCTL_API_KEYS_NAMED"
     )]
     NobodyCanSignIn,
+    #[error("the local CA can't be used: {0}")]
+    LocalCa(String),
     #[error("{what}: {source}")]
     Io { what: String, source: std::io::Error },
 }

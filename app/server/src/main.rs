@@ -3,9 +3,12 @@
 mod boot;
 mod commands;
 mod config;
+mod crl_loop;
 mod data_dir;
 mod database;
+mod local_issuer;
 mod logging;
+mod scheduler;
 mod serve;
 mod tls;
 

@@ -2,15 +2,22 @@
 
 use crate::boot::{self, BootError, Parts};
 use crate::config::Config;
-use crate::tls;
+use crate::crl_loop::CrlLoop;
+use crate::scheduler::Scheduler;
+use crate::{local_issuer, tls};
 use actix_web::HttpServer;
 use actix_web::dev::ServerHandle;
+use certctl_agents::EnrolmentToken;
 use certctl_audit::{Action, AuditEvent};
-use certctl_http::{AppConfig, AppState, Bootstrap, HttpSettings, KeyAuthenticator, RateLimitSettings};
+use certctl_http::{AppConfig, AppState, Backends, Bootstrap, HttpSettings, KeyAuthenticator, RateLimitSettings};
+use certctl_issuers::{LocalIssuerSettings, LocalIssuers};
 use certctl_kernel::RequestContext;
-use certctl_ports::{Ambient, Change};
+use certctl_port_issuer::IssuerRegistry;
+use certctl_ports::{Ambient, Change, KeyGenerator};
 use certctl_postgres::{Listener, Notice, Postgres};
-use certctl_unit_of_work::Database;
+use certctl_revocation::StatusSettings;
+use certctl_signers::RingKeys;
+use certctl_unit_of_work::{Database, Stores};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,6 +51,10 @@ fn settings(config: &Config) -> HttpSettings {
     }
 }
 
+fn certctl_time(duration: Duration) -> time::Duration {
+    time::Duration::try_from(duration).unwrap_or(time::Duration::MAX)
+}
+
 /// Runs until a signal; `Ok(false)` when the stop was cut short.
 pub(crate) async fn run(config: Config) -> Result<bool, BootError> {
     let parts = boot::parts(&config).await?;
@@ -59,7 +70,31 @@ pub(crate) async fn run(config: Config) -> Result<bool, BootError> {
 async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
     let database: Arc<dyn Database> = Arc::new(parts.database.clone());
     let authenticator = Arc::new(KeyAuthenticator::new(Arc::clone(&database), parts.ambient.clone()));
-    let state = AppState::new(Arc::clone(&database), authenticator, parts.ambient.clone(), settings(config));
+    let keys: Arc<dyn KeyGenerator> = Arc::new(RingKeys::new());
+    let local = LocalIssuerSettings {
+        backdate: certctl_time(config.issuance_backdate),
+        pki_base_url: config.pki_base_url.clone(),
+    };
+    let issuers: Arc<dyn IssuerRegistry> =
+        Arc::new(LocalIssuers::new(parts.ambient.clone(), Arc::clone(&keys), Arc::clone(&parts.sealer), local));
+    local_issuer::ensure(config, database.as_ref(), issuers.as_ref(), &parts.ambient).await?;
+    let status = StatusSettings {
+        crl_validity: certctl_time(config.crl_validity),
+        ocsp_validity: certctl_time(config.ocsp_response_validity),
+        backdate: certctl_time(config.issuance_backdate),
+        responder_validity: certctl_time(config.ocsp_responder_validity),
+        responder_grace: certctl_time(config.ocsp_responder_grace),
+    };
+    let backends = Backends {
+        sealer: Arc::clone(&parts.sealer),
+        keys: Arc::clone(&keys),
+        issuers: Arc::clone(&issuers),
+        targets: Arc::new(certctl_targets::Catalogue),
+        status,
+        enrolment: EnrolmentToken::new(config.agent_bootstrap_token.clone()),
+    };
+    let state =
+        AppState::new(Arc::clone(&database), authenticator, parts.ambient.clone(), settings(config)).with(backends);
     let app = AppConfig::new(state, Bootstrap::new(config.bootstrap_token.clone()));
 
     let address = SocketAddr::new(config.host, config.port);
@@ -83,6 +118,14 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
     };
 
     let listening = tokio::spawn(hear_changes(parts.database.clone(), app.clone()));
+    let (stop_loops, stopping) = tokio::sync::watch::channel(false);
+    let scheduler = Scheduler { database: Arc::clone(&database), ambient: parts.ambient.clone(), stopping };
+    let loops = start_loops(
+        config,
+        &scheduler,
+        &app,
+        CrlLoop { issuers, keys, sealer: Arc::clone(&parts.sealer), settings: status },
+    );
     let reloading = tokio::spawn(watch_pair(Arc::clone(&parts.pair), Arc::clone(&database), parts.ambient.clone()));
 
     note(&database, Action::ServerStarted, json!({"version": crate::commands::VERSION})).await?;
@@ -90,11 +133,40 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
     announce(config, parts, address);
 
     wait_for_stop(&handle).await;
+    stop_loops.send_replace(true);
     let clean = stop(config, &app, handle, public_pki, serving).await;
+    for running in loops {
+        if let Err(error) = running.await {
+            tracing::warn!(%error, "a loop ended badly");
+        }
+    }
     listening.abort();
     reloading.abort();
     note(&database, Action::ServerStopped, json!({"clean": clean})).await?;
     Ok(clean)
+}
+
+const TIDY: Duration = Duration::from_secs(300);
+
+fn start_loops(
+    config: &Config,
+    scheduler: &Scheduler,
+    app: &AppConfig,
+    crl: CrlLoop,
+) -> Vec<tokio::task::JoinHandle<()>> {
+    let tidy = app.clone();
+    vec![
+        scheduler.every(
+            "crl-generation",
+            config.crl_interval,
+            async move |stores: &mut dyn Stores, ambient: &Ambient| crl.run(stores, ambient).await,
+        ),
+        scheduler.every("housekeeping", TIDY, async move |stores: &mut dyn Stores, ambient: &Ambient| {
+            tidy.state.tidy();
+            let purged = stores.purge_idempotency(ambient.now()).await?;
+            Ok(i64::try_from(purged).unwrap_or(i64::MAX))
+        }),
+    ]
 }
 
 fn plain_listener(app: &AppConfig, address: SocketAddr) -> Result<ServerHandle, BootError> {
@@ -141,20 +213,29 @@ async fn hear_changes(database: Postgres, app: AppConfig) {
             Ok(mut listener) => {
                 while let Some(notice) = listener.next().await {
                     match notice {
-                        Notice::Connected => app.state.access.set_trusted(true),
+                        Notice::Connected => trust(&app, true),
                         Notice::Disconnected => break,
-                        Notice::Changed(change) => {
-                            if change == Change::Access {
-                                app.state.access.forget();
+                        Notice::Changed(Change::Access) => app.state.access.forget(),
+                        Notice::Changed(Change::Issuer(id)) => {
+                            if let Some(backends) = &app.state.backends {
+                                backends.issuers.forget(&id);
                             }
                         }
+                        Notice::Changed(Change::Revocation(..)) => {}
                     }
                 }
             }
             Err(error) => tracing::warn!(%error, "changes on other replicas can't be heard"),
         }
-        app.state.access.set_trusted(false);
+        trust(&app, false);
         tokio::time::sleep(RELISTEN).await;
+    }
+}
+
+fn trust(app: &AppConfig, trusted: bool) {
+    app.state.access.set_trusted(trusted);
+    if let Some(backends) = &app.state.backends {
+        backends.issuers.set_trusted(trusted);
     }
 }
 

@@ -5,7 +5,7 @@ mod load;
 mod reload;
 
 pub(crate) use bootstrap::ensure_pair;
-pub(crate) use load::{TlsError, fingerprint};
+pub(crate) use load::TlsError;
 pub(crate) use reload::{PairFiles, ReloadingPair};
 
 use rustls::ServerConfig;
