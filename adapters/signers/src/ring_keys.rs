@@ -2,7 +2,10 @@
 
 use certctl_ports::{KeyAlgorithm, KeyError, KeyGenerator, SignatureAlgorithm, SigningKey};
 use certctl_x509::{encode_spki, pem};
-use ring::rand::SystemRandom;
+use pkcs8::der::Encode as _;
+use pkcs8::der::asn1::{AnyRef, OctetStringRef};
+use pkcs8::{AlgorithmIdentifierRef, ObjectIdentifier, PrivateKeyInfo};
+use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
     Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
@@ -92,6 +95,16 @@ impl RingKeys {
         Some(self.key(Pair::Ecdsa(pair, signature), kind, &public))
     }
 
+    /// ring writes Ed25519 keys as PKCS#8 v2 with the public key, which OpenSSL and servers built on it don't read;
+    /// this is v1 (RFC 8410 §7).
+    fn ed25519(&self) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        let mut seed = Zeroizing::new([0u8; 32]);
+        self.random.fill(seed.as_mut()).map_err(|_| KeyError::SigningFailed)?;
+        let wrapped = OctetStringRef::new(seed.as_ref()).and_then(|octets| octets.to_der());
+        let wrapped = Zeroizing::new(wrapped.map_err(|_| KeyError::Malformed)?);
+        wrap(AlgorithmIdentifierRef { oid: ED25519, parameters: None }, &wrapped)
+    }
+
     fn rsa(&self, pair: RsaKeyPair) -> Result<Box<dyn SigningKey>, KeyError> {
         let algorithm = match pair.public().modulus_len() * 8 {
             2048 => KeyAlgorithm::Rsa(2048),
@@ -109,7 +122,7 @@ impl KeyGenerator for RingKeys {
         let document = match algorithm {
             KeyAlgorithm::EcdsaP256 => EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &self.random),
             KeyAlgorithm::EcdsaP384 => EcdsaKeyPair::generate_pkcs8(&ECDSA_P384_SHA384_ASN1_SIGNING, &self.random),
-            KeyAlgorithm::Ed25519 => Ed25519KeyPair::generate_pkcs8(&self.random),
+            KeyAlgorithm::Ed25519 => return self.ed25519(),
             KeyAlgorithm::Rsa(_) => return Err(KeyError::Unsupported("RSA keys are loaded, never made")),
         };
         document.map(|pkcs8| Zeroizing::new(pkcs8.as_ref().to_vec())).map_err(|_| KeyError::SigningFailed)
@@ -128,23 +141,35 @@ impl KeyGenerator for RingKeys {
         if let Ok(pair) = RsaKeyPair::from_pkcs8(der).or_else(|_| RsaKeyPair::from_der(der)) {
             return self.rsa(pair);
         }
-        // SEC1 keys reach ring wrapped as PKCS#8; see load_pem.
-        Err(KeyError::Malformed)
+        // ring reads EC keys only as PKCS#8; a SEC1 key is wrapped once. What fails after that is not ours.
+        let pkcs8 = sec1_to_pkcs8(der)?;
+        [KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP384]
+            .into_iter()
+            .find_map(|kind| self.ecdsa(&pkcs8, kind))
+            .unwrap_or(Err(KeyError::Unsupported("EC keys must be on P-256 or P-384 and hold their public part")))
     }
 
     fn load_pem(&self, text: &str) -> Result<Box<dyn SigningKey>, KeyError> {
         let blocks = pem::decode_all(text).map_err(|_| KeyError::Malformed)?;
-        let block = blocks.iter().find(|block| block.label != "EC PARAMETERS").ok_or(KeyError::Malformed)?;
-        match block.label.as_str() {
-            "PRIVATE KEY" | "RSA PRIVATE KEY" => self.load_der(&block.der),
-            "EC PRIVATE KEY" => {
-                let pkcs8 = sec1_to_pkcs8(&block.der)?;
-                self.load_der(&pkcs8)
-            }
+        let mut keys: Vec<(String, Zeroizing<Vec<u8>>)> =
+            blocks.into_iter().map(|block| (block.label, Zeroizing::new(block.der))).collect();
+        keys.retain(|(label, _)| label != "EC PARAMETERS");
+        let [(label, der)] = keys.as_slice() else {
+            return Err(KeyError::Unsupported("a key file holds exactly one private key and nothing else"));
+        };
+        match label.as_str() {
+            "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY" => self.load_der(der),
             "ENCRYPTED PRIVATE KEY" => Err(KeyError::Unsupported("the key is encrypted; decrypt it first")),
-            _ => Err(KeyError::Unsupported("the first PEM block is not a private key")),
+            _ => Err(KeyError::Unsupported("the PEM block is not a private key")),
         }
     }
+}
+
+const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+
+fn wrap(algorithm: AlgorithmIdentifierRef<'_>, key: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    PrivateKeyInfo::new(algorithm, key).to_der().map(Zeroizing::new).map_err(|_| KeyError::Malformed)
 }
 
 /// Wraps a SEC1 key (RFC 5915) into PKCS#8 (RFC 5208), the one form that ring reads.
@@ -152,17 +177,9 @@ fn sec1_to_pkcs8(sec1: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     let key = sec1::EcPrivateKey::try_from(sec1).map_err(|_| KeyError::Malformed)?;
     let curve = key
         .parameters
-        .and_then(|parameters| parameters.named_curve())
+        .and_then(sec1::EcParameters::named_curve)
         .ok_or(KeyError::Unsupported("an EC key must name its curve"))?;
-    let parameters = sec1::der::asn1::AnyRef::from(&curve);
-    let info = pkcs8::PrivateKeyInfo::new(
-        pkcs8::AlgorithmIdentifierRef {
-            oid: pkcs8::ObjectIdentifier::new_unwrap("1.2.840.10045.2.1"),
-            parameters: Some(parameters),
-        },
-        sec1,
-    );
-    pkcs8::der::Encode::to_der(&info).map(Zeroizing::new).map_err(|_| KeyError::Malformed)
+    wrap(AlgorithmIdentifierRef { oid: EC, parameters: Some(AnyRef::from(&curve)) }, sec1)
 }
 
 #[cfg(test)]
@@ -195,7 +212,34 @@ mod tests {
             let key = keys.load_pem(&pem).unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
             let signature = key.sign(b"message").expect("signs");
             assert!(certctl_x509::signature::verify(key.public_key_spki(), b"message", &signature), "{arguments:?}");
+            // The same key in bare DER.
+            let block = pem::decode_all(&pem).expect("PEM").pop().expect("the key comes last");
+            assert_eq!(keys.load_der(&block.der).expect("loads").public_key_spki(), key.public_key_spki());
         }
+    }
+
+    #[test]
+    fn keys_made_here_are_read_by_openssl() {
+        let keys = RingKeys::new();
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("key.pem");
+        for algorithm in [KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP384, KeyAlgorithm::Ed25519] {
+            let der = keys.generate(algorithm).expect("makes the key");
+            std::fs::write(&path, pem::encode(pem::PRIVATE_KEY, &der)).expect("writes");
+            let public = openssl(&["pkey", "-in", path.to_str().expect("UTF-8"), "-pubout"]);
+            let spki = pem::decode_all(&public).expect("PEM").remove(0).der;
+            assert_eq!(spki, keys.load_der(&der).expect("loads").public_key_spki(), "{algorithm:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_several_keys_or_of_certificates_is_refused() {
+        let keys = RingKeys::new();
+        let one = openssl(&["genpkey", "-algorithm", "ED25519"]);
+        assert!(keys.load_pem(&format!("{one}{one}")).is_err());
+        assert!(keys.load_pem(&one.replace("PRIVATE KEY", "CERTIFICATE")).is_err());
+        let p521 = openssl(&["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-521"]);
+        assert!(keys.load_pem(&p521).is_err());
     }
 
     #[test]

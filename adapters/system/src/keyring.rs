@@ -9,7 +9,7 @@ use certctl_kernel::Secret;
 use certctl_ports::{Random, SealContext, SealError, Sealer};
 use data_encoding::BASE64URL_NOPAD;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use ring::{digest, hkdf};
+use ring::hkdf;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -30,6 +30,9 @@ pub enum KeyringError {
     /// A passphrase is too short to stretch.
     #[error("an encryption key has fewer than 32 characters; `certctl-server keys init` makes one")]
     TooShort,
+    /// An id has no room in a blob.
+    #[error("an encryption key's id has 1 to 4 printable ASCII characters")]
+    BadId,
     /// Key ids are told apart by their four octets.
     #[error("two encryption keys have the same id")]
     DuplicateId,
@@ -54,7 +57,8 @@ impl Strength {
     pub const FULL: Self = Self { memory_kib: 64 * 1024, passes: 3, lanes: 4 };
 }
 
-/// A passphrase with its id; an empty id is derived from the passphrase.
+/// A passphrase with its id; an empty id is derived from the stretched passphrase, so it is stable for one
+/// installation.
 pub struct MasterKey {
     /// Up to four characters, or empty.
     pub id: String,
@@ -89,11 +93,16 @@ impl Keyring {
             if key.passphrase.expose().len() < MIN_PASSPHRASE {
                 return Err(KeyringError::TooShort);
             }
-            let kid = key_id(key);
+            let named = named_id(&key.id)?;
+            let prk = stretch(&key.passphrase, salt, strength)?;
+            let kid = match named {
+                Some(kid) => kid,
+                None => derived_id(&prk)?,
+            };
             if derived.iter().any(|other| other.kid == kid) {
                 return Err(KeyringError::DuplicateId);
             }
-            derived.push(Derived { kid, prk: stretch(&key.passphrase, salt, strength)? });
+            derived.push(Derived { kid, prk });
         }
         Ok(Self { keys: derived, random })
     }
@@ -106,19 +115,32 @@ impl Keyring {
     }
 }
 
-fn key_id(key: &MasterKey) -> [u8; KID] {
+fn named_id(id: &str) -> Result<Option<[u8; KID]>, KeyringError> {
+    if id.is_empty() {
+        return Ok(None);
+    }
+    if id.len() > KID || !id.bytes().all(|octet| octet.is_ascii_graphic()) {
+        return Err(KeyringError::BadId);
+    }
     let mut kid = [0u8; KID];
-    if key.id.is_empty() {
-        let mut context = digest::Context::new(&digest::SHA256);
-        context.update(b"certctl key id\0");
-        context.update(key.passphrase.expose().as_bytes());
-        kid.copy_from_slice(&context.finish().as_ref()[..KID]);
-    } else {
-        for (slot, octet) in kid.iter_mut().zip(key.id.bytes()) {
-            *slot = octet;
+    kid[..id.len()].copy_from_slice(id.as_bytes());
+    Ok(Some(kid))
+}
+
+/// Taken from behind the stretching: an id made from the bare passphrase would stand in every blob and let a thief of
+/// the database try passphrases without Argon2id's cost.
+fn derived_id(prk: &hkdf::Prk) -> Result<[u8; KID], KeyringError> {
+    struct IdLength;
+    impl hkdf::KeyType for IdLength {
+        fn len(&self) -> usize {
+            KID
         }
     }
-    kid
+    let mut kid = [0u8; KID];
+    prk.expand(&[b"certctl key id v4"], IdLength)
+        .and_then(|okm| okm.fill(&mut kid))
+        .map_err(|_| KeyringError::Derivation)?;
+    Ok(kid)
 }
 
 fn stretch(passphrase: &Secret<String>, salt: &[u8; 16], strength: Strength) -> Result<hkdf::Prk, KeyringError> {
@@ -225,6 +247,30 @@ mod tests {
     fn short_passphrases_are_refused() {
         let outcome = Keyring::new(&[master("", "short")], &[0; 16], WEAK, Arc::new(SystemRandom::new()));
         assert!(matches!(outcome, Err(KeyringError::TooShort)));
+    }
+
+    #[test]
+    fn an_id_is_stable_within_an_installation_and_tells_nothing_across_two() {
+        let kid = |salt| ring(&[master("", OLD)], salt).seal(b"x", CELL).expect("seals")[1..=KID].to_vec();
+        assert_eq!(kid(1), kid(1));
+        assert_ne!(kid(1), kid(2));
+    }
+
+    #[test]
+    fn ids_that_do_not_fit_or_clash_are_refused() {
+        let make = |keys: &[MasterKey]| Keyring::new(keys, &[0; 16], WEAK, Arc::new(SystemRandom::new())).err();
+        for id in ["k2026", "k 1", "\u{e4}"] {
+            assert!(matches!(make(&[master(id, OLD)]), Some(KeyringError::BadId)), "{id}");
+        }
+        assert!(matches!(make(&[master("k1", OLD), master("k1", NEW)]), Some(KeyringError::DuplicateId)));
+        assert!(matches!(make(&[]), Some(KeyringError::Empty)));
+    }
+
+    #[test]
+    fn made_passphrases_are_long_enough_and_differ() {
+        let made = || Keyring::generate_passphrase(&SystemRandom::new());
+        assert!(made().expose().len() >= MIN_PASSPHRASE);
+        assert_ne!(made().expose(), made().expose());
     }
 
     #[test]

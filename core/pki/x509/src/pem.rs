@@ -3,11 +3,15 @@
 use crate::Error;
 use data_encoding::{BASE64, Specification};
 use std::sync::OnceLock;
+use zeroize::Zeroizing;
 
 /// Label of certificates.
 pub const CERTIFICATE: &str = "CERTIFICATE";
 /// Label of certification requests.
 pub const CERTIFICATE_REQUEST: &str = "CERTIFICATE REQUEST";
+/// Longest body that is reserved at once; longer ones, which are no keys, grow as they come.
+const MAX_RESERVED: usize = 8 * 1024;
+
 /// Label of PKCS#8 keys.
 pub const PRIVATE_KEY: &str = "PRIVATE KEY";
 
@@ -51,12 +55,15 @@ fn wrapped() -> &'static data_encoding::Encoding {
 /// is an error, never skipped.
 pub fn decode_all(text: &str) -> Result<Vec<Block>, Error> {
     let mut blocks = Vec::new();
-    let mut open: Option<(String, String)> = None;
+    // Reserved ahead and wiped: the text may be a private key.
+    let mut open: Option<(String, Zeroizing<String>)> = None;
     for line in text.lines() {
         let line = line.trim();
         let boundary = |kind: &str| line.strip_prefix(kind).and_then(|rest| rest.strip_suffix("-----"));
         match (&mut open, boundary("-----BEGIN "), boundary("-----END ")) {
-            (None, Some(label), _) => open = Some((label.to_owned(), String::new())),
+            (None, Some(label), _) => {
+                open = Some((label.to_owned(), Zeroizing::new(String::with_capacity(text.len().min(MAX_RESERVED)))));
+            }
             (None, None, Some(_)) => return Err(malformed("an END line without its BEGIN line")),
             (None, None, None) => {}
             (Some(_), Some(_), _) => return Err(malformed("a BEGIN line inside a block")),
