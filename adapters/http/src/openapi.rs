@@ -129,7 +129,7 @@ fn gate_note(gate: Gate) -> String {
 
 /// `GET /api/v1/auth/api-keys/{id}` → `get_auth_api_keys_by_id`: stable names for generated clients.
 fn operation_id(route: &Route) -> String {
-    let path = route.path.trim_start_matches("/api/v1").replace("{", "by_").replace('}', "");
+    let path = route.path.trim_start_matches("/api/v1").replace('{', "by_").replace('}', "");
     let words: String = path.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
     let words: Vec<_> = words.split('_').filter(|word| !word.is_empty()).collect();
     format!("{}_{}", route.method.as_str().to_ascii_lowercase(), words.join("_"))

@@ -186,15 +186,15 @@ impl Cx {
         let caching = [("Cache-Control", "private, no-cache"), ("Vary", "Authorization, Cookie, Accept-Encoding")];
         if self.header("if-none-match").is_some_and(|known| matches_etag(known, &etag)) {
             let mut response = HttpResponse::NotModified();
-            caching.into_iter().for_each(|pair| {
+            for pair in caching {
                 response.insert_header(pair);
-            });
+            }
             return Ok(response.insert_header((header::ETAG, etag)).finish());
         }
         let mut response = HttpResponse::Ok();
-        caching.into_iter().for_each(|pair| {
+        for pair in caching {
             response.insert_header(pair);
-        });
+        }
         Ok(response.insert_header((header::ETAG, etag)).content_type("application/json").body(text))
     }
 

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 /// What runs here.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Version {
+pub(crate) struct BuildInfo {
     version: &'static str,
     commit: &'static str,
     modified: bool,
@@ -18,10 +18,10 @@ pub(crate) struct Version {
 }
 
 /// The version and commit of the binary.
-#[utoipa::path(get, path = "/api/v1/version", tag = "probes", responses((status = 200, body = Version)))]
+#[utoipa::path(get, path = "/api/v1/version", tag = "probes", responses((status = 200, body = BuildInfo)))]
 pub(crate) async fn handler(cx: Cx) -> Result<HttpResponse, ApiError> {
     let settings = &cx.state().settings;
-    Ok(HttpResponse::Ok().insert_header(("Access-Control-Allow-Origin", "*")).json(Version {
+    Ok(HttpResponse::Ok().insert_header(("Access-Control-Allow-Origin", "*")).json(BuildInfo {
         version: settings.version,
         commit: settings.commit,
         modified: settings.commit.ends_with("-dirty"),
