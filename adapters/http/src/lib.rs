@@ -6,10 +6,12 @@ mod audit;
 mod auth;
 pub mod edge;
 pub mod openapi;
+mod pki;
 mod probes;
 pub mod routes;
 mod state;
 
 pub use auth::{Bootstrap, KeyAuthenticator};
 pub use edge::server::{AppConfig, configure};
+pub use pki::StatusService;
 pub use state::{AppState, Backends, HttpSettings, RateLimitSettings};

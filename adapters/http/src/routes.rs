@@ -8,5 +8,6 @@ pub fn all() -> Vec<Route> {
     routes.extend(crate::probes::routes());
     routes.extend(crate::auth::routes());
     routes.extend(crate::audit::routes());
+    routes.extend(crate::pki::routes());
     routes
 }

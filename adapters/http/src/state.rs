@@ -2,11 +2,12 @@
 
 use crate::edge::access::{AccessCache, Authenticator};
 use crate::edge::{ApiError, Limiter, TrustedProxies};
+use crate::pki::StatusService;
 use certctl_agents::EnrolmentToken;
 use certctl_port_issuer::IssuerRegistry;
 use certctl_port_target::TargetCatalogue;
 use certctl_ports::{Ambient, KeyGenerator, Sealer};
-use certctl_revocation::StatusSettings;
+use certctl_revocation::{ResponderKeys, StatusSettings};
 use certctl_unit_of_work::Database;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -94,6 +95,10 @@ pub struct AppState {
     pub(crate) failure_limiter: Limiter,
     /// Limits exports by principal; `None` when switched off.
     pub(crate) export_limiter: Option<Limiter>,
+    /// Limits OCSP requests by address; `None` when switched off.
+    pub(crate) ocsp_limiter: Option<Limiter>,
+    /// Serves CRLs, OCSP answers and CA certificates; comes with the backends.
+    status: Option<Arc<StatusService>>,
 }
 
 impl AppState {
@@ -112,6 +117,8 @@ impl AppState {
             principal_limiter: limits.map(|l| Limiter::per_second(l.per_principal, l.principal_burst)),
             failure_limiter: Limiter::per_minute(20),
             export_limiter: (settings.exports_per_hour > 0).then(|| Limiter::per_hour(settings.exports_per_hour)),
+            ocsp_limiter: (settings.ocsp_per_minute > 0).then(|| Limiter::per_minute(settings.ocsp_per_minute)),
+            status: None,
             accepting: AtomicBool::new(false),
             db,
             ambient,
@@ -122,8 +129,21 @@ impl AppState {
     /// Adds the ports behind the larger operations.
     #[must_use]
     pub fn with(mut self, backends: Backends) -> Self {
+        let keys = ResponderKeys { keys: Arc::clone(&backends.keys), sealer: Arc::clone(&backends.sealer) };
+        self.status = Some(Arc::new(StatusService::new(
+            Arc::clone(&self.db),
+            Arc::clone(&backends.issuers),
+            keys,
+            self.ambient.clone(),
+            backends.status,
+        )));
         self.backends = Some(backends);
         self
+    }
+
+    /// What serves CRLs, OCSP answers and CA certificates.
+    pub fn status(&self) -> Result<&Arc<StatusService>, ApiError> {
+        self.status.as_ref().ok_or_else(|| ApiError::internal("the application has no backends"))
     }
 
     /// The ports behind the larger operations.
@@ -133,7 +153,7 @@ impl AppState {
 
     /// Lets the limiters forget what is at rest; the scheduler calls it.
     pub fn tidy(&self) {
-        [&self.address_limiter, &self.principal_limiter, &self.export_limiter]
+        [&self.address_limiter, &self.principal_limiter, &self.export_limiter, &self.ocsp_limiter]
             .into_iter()
             .flatten()
             .for_each(Limiter::tidy);

@@ -5,4 +5,4 @@ mod files;
 mod local;
 mod registry;
 
-pub use registry::{LocalIssuers, LocalIssuerSettings};
+pub use registry::{LocalIssuerSettings, LocalIssuers};

@@ -43,7 +43,8 @@ impl LocalIssuer {
     }
 
     fn lint(&self, authorization: &IssuanceAuthorization, template: &LeafTemplate) -> Result<(), IssuerError> {
-        let trial = leaf::build(template, &self.rehearsal.issuer, self.rehearsal.key.as_ref()).map_err(|error| refused(&error))?;
+        let trial = leaf::build(template, &self.rehearsal.issuer, self.rehearsal.key.as_ref())
+            .map_err(|error| refused(&error))?;
         let read = certificate::inspect(&trial).map_err(|error| refused(&error))?;
         let errors = verify_leaf(authorization.leaf(), &read);
         if errors.is_empty() { Ok(()) } else { Err(IssuerError::Lint(errors)) }

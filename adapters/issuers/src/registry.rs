@@ -83,10 +83,8 @@ impl LocalIssuers {
         stores: &mut dyn CaTransaction,
         issuer_id: &str,
     ) -> Result<(LocalCaConfig, bool), IssuerError> {
-        let settings = stores
-            .issuer_settings(issuer_id)
-            .await?
-            .ok_or_else(|| IssuerError::Unknown(issuer_id.to_owned()))?;
+        let settings =
+            stores.issuer_settings(issuer_id).await?.ok_or_else(|| IssuerError::Unknown(issuer_id.to_owned()))?;
         if settings.kind != LOCAL_CA_KIND {
             return Err(IssuerError::NotSupported(format!("issuers of type {} are not supported yet", settings.kind)));
         }
@@ -111,7 +109,9 @@ impl LocalIssuers {
         };
         let operator = match operator {
             // Its generation number is known only under the lock; until then it is a candidate.
-            Some(read) => Some(operator_ca(issuer_id, 0, &self.ambient, &read.certificate_pem, read.key).map_err(from_root)?),
+            Some(read) => {
+                Some(operator_ca(issuer_id, 0, &self.ambient, &read.certificate_pem, read.key).map_err(from_root)?)
+            }
             None => None,
         };
         let wanted = operator.as_ref().map(|new| new.record.fingerprint_sha256.clone());
@@ -128,7 +128,8 @@ impl LocalIssuers {
         {
             return Err(IssuerError::Unusable {
                 code: "ca_retired",
-                message: "the CA certificate in the file was replaced before and can't come back; use a new one".to_owned(),
+                message: "the CA certificate in the file was replaced before and can't come back; use a new one"
+                    .to_owned(),
             });
         }
         let generation = records.first().map_or(0, |record| record.generation) + 1;

@@ -45,12 +45,7 @@ impl CaStore for PgUnitOfWork {
     async fn issuer_settings(&mut self, issuer_id: &str) -> Result<Option<IssuerSettings>, StoreError> {
         let row =
             self.query_opt("SELECT id, type, enabled, config FROM ca.issuers WHERE id = $1", &[&issuer_id]).await?;
-        Ok(row.map(|row| IssuerSettings {
-            id: row.get(0),
-            kind: row.get(1),
-            enabled: row.get(2),
-            config: row.get(3),
-        }))
+        Ok(row.map(|row| IssuerSettings { id: row.get(0), kind: row.get(1), enabled: row.get(2), config: row.get(3) }))
     }
 
     async fn lock_ca(&mut self, issuer_id: &str) -> Result<(), StoreError> {

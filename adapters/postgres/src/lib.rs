@@ -1,6 +1,7 @@
 //! PostgreSQL: every store trait over tokio-postgres and deadpool. The only place with SQL.
 
 mod audit;
+mod ca;
 mod certificates;
 mod error;
 mod iam;
@@ -12,6 +13,7 @@ mod paging;
 mod platform;
 mod policy;
 mod pool;
+mod status;
 mod unit_of_work;
 
 pub use listener::{Listener, Notice};

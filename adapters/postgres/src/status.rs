@@ -327,8 +327,7 @@ impl StatusStore for PgUnitOfWork {
                     },
                     dirty: row.get(10),
                 });
-                let events =
-                    events.iter().filter(|event| event.get::<_, &str>(0) == issuer_id).map(event).collect();
+                let events = events.iter().filter(|event| event.get::<_, &str>(0) == issuer_id).map(event).collect();
                 CrlOverview { issuer_id, crl, events }
             })
             .collect())

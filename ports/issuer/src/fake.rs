@@ -1,7 +1,7 @@
 //! An issuer in memory, for the tests of whoever needs one.
 
-use crate::{IssuedCertificate, Issuer, IssuerError, IssuerRegistry, StatusAuthority};
 use crate::{CrlContent, ResponderContent};
+use crate::{IssuedCertificate, Issuer, IssuerError, IssuerRegistry, StatusAuthority};
 use async_trait::async_trait;
 use certctl_ca::{
     CaRecord, CaTransaction, IssuanceAuthorization, IssuingFacts, LocalCaConfig, StatusUrls, leaf_template, make_root,
@@ -30,7 +30,8 @@ impl FakeIssuer {
     /// # Panics
     /// When the root can't be made.
     pub fn new(issuer_id: &str, ambient: &Ambient, keys: &dyn KeyGenerator) -> Self {
-        let config = LocalCaConfig::parse(&serde_json::Value::Object(serde_json::Map::new())).expect("the defaults are valid");
+        let config =
+            LocalCaConfig::parse(&serde_json::Value::Object(serde_json::Map::new())).expect("the defaults are valid");
         let made = make_root(issuer_id, 1, &config, ambient, Duration::minutes(1), keys, &TicketSealer::default())
             .unwrap_or_else(|error| panic!("a root: {error}"));
         let record = Arc::new(made.record);

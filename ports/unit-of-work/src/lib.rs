@@ -29,6 +29,8 @@ pub trait Stores:
     + certctl_inventory::RenewalPolicyStore
     + certctl_inventory::CertificateStore
     + certctl_profile::ProfileStore
+    + certctl_ca::CaStore
+    + certctl_revocation::StatusStore
 {
 }
 

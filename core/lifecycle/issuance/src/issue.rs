@@ -1,12 +1,8 @@
 //! One function issues.
 
 use certctl_audit::{Action, AuditEvent, AuditLog};
-use certctl_ca::{
-    AuthorizedLeaf, CaStore, CertificateFacts, Lend, PolicyInput, ProfileFacts, authorize, verify_leaf,
-};
-use certctl_inventory::{
-    Certificate, CertificateStatus, CertificateStore, CertificateVersion, RenewalPolicyStore,
-};
+use certctl_ca::{AuthorizedLeaf, CaStore, CertificateFacts, Lend, PolicyInput, ProfileFacts, authorize, verify_leaf};
+use certctl_inventory::{Certificate, CertificateStatus, CertificateStore, CertificateVersion, RenewalPolicyStore};
 use certctl_jobs::JobStore;
 use certctl_kernel::{DomainError, FieldError, IdKind, Timestamp};
 use certctl_port_issuer::{IssuedCertificate, IssuerRegistry};
@@ -126,7 +122,9 @@ pub async fn record_refusal(
             .map(|error| json!({"field": error.field, "code": error.code, "message": error.message}))
             .collect(),
         DomainError::Conflict { code, message, .. } => vec![json!({"code": code, "message": message})],
-        DomainError::Forbidden { permission } => vec![json!({"code": "insufficient_permission", "message": permission})],
+        DomainError::Forbidden { permission } => {
+            vec![json!({"code": "insufficient_permission", "message": permission})]
+        }
         _ => return Ok(false),
     };
     let details = json!({"errors": errors});
@@ -176,7 +174,8 @@ fn version(
     wanted: &AuthorizedLeaf,
     issued: &IssuedCertificate,
 ) -> Result<CertificateVersion, DomainError> {
-    let not_ours = |reason: String| DomainError::Internal { reason: format!("the issuer returned another leaf: {reason}") };
+    let not_ours =
+        |reason: String| DomainError::Internal { reason: format!("the issuer returned another leaf: {reason}") };
     let leaf = certificate::inspect(&issued.leaf_der).map_err(|error| not_ours(error.to_string()))?;
     let differences = verify_leaf(wanted, &leaf);
     if !differences.is_empty() {

@@ -199,7 +199,8 @@ mod tests {
 
     #[test]
     fn addresses_come_from_the_issuer_else_from_the_installation() {
-        let config = LocalCaConfig::parse(&json!({"crl_distribution_point_urls": ["http://crl.example/a"]})).expect("ok");
+        let config =
+            LocalCaConfig::parse(&json!({"crl_distribution_point_urls": ["http://crl.example/a"]})).expect("ok");
         let urls = StatusUrls::of(&config, "iss-local", Some("http://pki.example/"));
         assert_eq!(urls.crl, ["http://crl.example/a"]);
         assert_eq!(urls.ocsp, ["http://pki.example/.well-known/pki/ocsp/iss-local"]);

@@ -182,7 +182,8 @@ pub fn authorize(input: &PolicyInput<'_>) -> Result<IssuanceAuthorization, Vec<F
     if !refusals.0.is_empty() {
         return Err(refusals.0);
     }
-    let warnings = if clamped { vec!["the lifetime was cut to the end of the CA certificate".to_owned()] } else { vec![] };
+    let warnings =
+        if clamped { vec!["the lifetime was cut to the end of the CA certificate".to_owned()] } else { vec![] };
     Ok(IssuanceAuthorization {
         leaf: AuthorizedLeaf {
             certificate_id: input.certificate.id.to_owned(),
@@ -239,8 +240,10 @@ fn check_key(input: &PolicyInput<'_>, rules: &Rules<'_>, refusals: &mut Refusals
 /// The names of the certificate: common name first, then the others in their order, each once.
 fn names(input: &PolicyInput<'_>, rules: &Rules<'_>, refusals: &mut Refusals) -> Vec<San> {
     let wanted = input.certificate;
-    let texts: Vec<&str> =
-        std::iter::once(wanted.common_name).filter(|name| !name.is_empty()).chain(wanted.sans.iter().map(String::as_str)).collect();
+    let texts: Vec<&str> = std::iter::once(wanted.common_name)
+        .filter(|name| !name.is_empty())
+        .chain(wanted.sans.iter().map(String::as_str))
+        .collect();
     let mut sans = match San::parse_list(&texts) {
         Ok(sans) => sans,
         Err(errors) => {

@@ -89,7 +89,10 @@ pub async fn publish_crl(
     let this_update = (started_at - settings.backdate).max(ca.not_before).replace_nanosecond(0).unwrap_or(started_at);
     let next_update = (this_update + settings.crl_validity).min(ca.not_after);
     if next_update <= started_at {
-        return Err(DomainError::conflict("issuer_expired", format!("CA {} has expired; it signs no more CRLs", ca.id)));
+        return Err(DomainError::conflict(
+            "issuer_expired",
+            format!("CA {} has expired; it signs no more CRLs", ca.id),
+        ));
     }
     let number = (counters.last_number + 1).max(started_at.unix_timestamp());
     let mut entries = Vec::with_capacity(lines.len());

@@ -203,12 +203,7 @@ pub trait StatusStore: Send {
     /// Publishes: number, CRL and event in one statement. Fails with a conflict when the number is not the highest.
     async fn publish_crl(&mut self, crl: &PublishedCrl, started_at: Timestamp) -> Result<(), StoreError>;
     /// Remembers a failed attempt.
-    async fn record_crl_failure(
-        &mut self,
-        issuer_id: &str,
-        ca_id: &str,
-        event: &CrlEvent,
-    ) -> Result<(), StoreError>;
+    async fn record_crl_failure(&mut self, issuer_id: &str, ca_id: &str, event: &CrlEvent) -> Result<(), StoreError>;
     /// Ids of issuers whose CRL is missing, shows too little, or whose `next_update` or half-life lies before `now`.
     async fn issuers_with_stale_crls(&mut self, now: Timestamp) -> Result<Vec<String>, StoreError>;
     /// One row for each local CA, ordered by issuer id.

@@ -135,8 +135,7 @@ pub async fn ensure_responder(
     let pkcs8 = with.keys.generate(KeyAlgorithm::EcdsaP256).map_err(|error| internal("responder key", &error))?;
     let key = with.keys.load_der(&pkcs8).map_err(|error| internal("responder key", &error))?;
     let id = row_id(&row.id, generation);
-    let sealed_key =
-        with.sealer.seal(&pkcs8, context(&id)).map_err(|error| internal("responder key", &error))?;
+    let sealed_key = with.sealer.seal(&pkcs8, context(&id)).map_err(|error| internal("responder key", &error))?;
     let start = now.replace_nanosecond(0).unwrap_or(now);
     let content = ResponderContent {
         serial: draw_serial(ambient),

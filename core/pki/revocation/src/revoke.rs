@@ -152,7 +152,10 @@ fn check(cmd: &Revoke, caller: &Caller, certificate: &Certificate, now: Timestam
         return Err(DomainError::invalid("comment", "too_long", "must have at most 4096 bytes"));
     }
     if certificate.current_version_id.is_none() {
-        return Err(DomainError::conflict("never_issued", "the certificate was never issued; there is nothing to revoke"));
+        return Err(DomainError::conflict(
+            "never_issued",
+            "the certificate was never issued; there is nothing to revoke",
+        ));
     }
     Ok(())
 }
