@@ -1,11 +1,13 @@
 //! PostgreSQL: every store trait over tokio-postgres and deadpool. The only place with SQL.
 
+mod agents;
 mod audit;
 mod ca;
 mod certificates;
 mod error;
 mod iam;
 mod issuers;
+mod jobs;
 mod listener;
 mod migrate;
 mod org;
@@ -14,7 +16,9 @@ mod platform;
 mod policy;
 mod pool;
 mod status;
+mod targets;
 mod unit_of_work;
+mod work;
 
 pub use listener::{Listener, Notice};
 pub use migrate::{MigrationStatus, check, migrate};

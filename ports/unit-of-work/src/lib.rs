@@ -29,6 +29,11 @@ pub trait Stores:
     + certctl_inventory::RenewalPolicyStore
     + certctl_inventory::CertificateStore
     + certctl_profile::ProfileStore
+    + certctl_jobs::JobStore
+    + certctl_agents::AgentStore
+    + certctl_deployment::DeploymentStore
+    + certctl_deployment::WorkStore
+    + certctl_renewal::RenewalStore
     + certctl_ca::CaStore
     + certctl_revocation::StatusStore
 {

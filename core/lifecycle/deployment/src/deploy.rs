@@ -1,6 +1,6 @@
 //! Ordering deployments, and how a certificate stands on its targets.
 
-use crate::{Attachment, DeploymentStore};
+use crate::{Attachment, DeploymentStore, WorkStore};
 use certctl_audit::{Action, AuditEvent, AuditLog};
 use certctl_inventory::{Certificate, CertificateStatus, CertificateStore};
 use certctl_kernel::{DomainError, Id, ListQuery, Page};
@@ -17,7 +17,7 @@ pub(crate) fn scopes(certificate: &Certificate) -> Vec<Scope> {
 /// Orders the deployment of the current version on every target in service, or on one. Targets with an open deployment
 /// are left alone. Returns the ids of the new jobs.
 pub async fn deploy(
-    tx: &mut (impl DeploymentStore + CertificateStore + AuditLog + ?Sized),
+    tx: &mut (impl WorkStore + CertificateStore + AuditLog + ?Sized),
     ambient: &Ambient,
     caller: &Caller,
     certificate_id: &str,

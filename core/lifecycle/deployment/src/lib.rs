@@ -21,7 +21,7 @@ pub use model::{
     TargetFilter, TargetUsage, WorkItem, WorkState,
 };
 pub use pickup::{AnsweredRequest, pickup_certificate, request_to_answer};
-pub use ports::{DeploymentStore, Leases};
+pub use ports::{DeploymentStore, Leases, WorkStore};
 pub use report::{DeploymentResult, JobReport, fail_request, report_job};
 pub use target::{
     CreateTarget, TargetRules, UpdateTarget, create_target, delete_target, get_target, list_targets, update_target,

@@ -1,6 +1,6 @@
 //! What an agent fetches and hands in for its certificates.
 
-use crate::DeploymentStore;
+use crate::WorkStore;
 use certctl_agents::{AgentStore, acting_agent};
 use certctl_audit::{Action, AuditEvent, AuditLog};
 use certctl_inventory::{CertificateStatus, CertificateStore};
@@ -11,7 +11,7 @@ use serde_json::json;
 
 /// The current version of a certificate on one of the agent's targets, PEM, leaf first. Never a private key.
 pub async fn pickup_certificate(
-    tx: &mut (impl DeploymentStore + AgentStore + CertificateStore + AuditLog + ?Sized),
+    tx: &mut (impl WorkStore + AgentStore + CertificateStore + AuditLog + ?Sized),
     caller: &Caller,
     agent_id: &str,
     certificate_id: &str,
@@ -51,7 +51,7 @@ pub struct AnsweredRequest {
 /// Finds the request that the agent may answer, and locks it with its certificate. No job, no signature: a certificate
 /// that nobody asked to be issued is refused.
 pub async fn request_to_answer(
-    tx: &mut (impl DeploymentStore + AgentStore + CertificateStore + JobStore + ?Sized),
+    tx: &mut (impl WorkStore + AgentStore + CertificateStore + JobStore + ?Sized),
     caller: &Caller,
     agent_id: &str,
     certificate_id: Option<&str>,

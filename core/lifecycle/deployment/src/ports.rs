@@ -15,7 +15,7 @@ pub struct Leases {
     pub request_until: Timestamp,
 }
 
-/// Keeps targets, what should stand on them, and how deployments went.
+/// Keeps targets and what should stand on them.
 #[async_trait]
 pub trait DeploymentStore: Send {
     /// The target with this id, in service or not.
@@ -51,6 +51,11 @@ pub trait DeploymentStore: Send {
         certificate_id: &str,
         list: &ListQuery,
     ) -> Result<Page<Attachment>, StoreError>;
+}
+
+/// Hands out work and keeps how it went.
+#[async_trait]
+pub trait WorkStore: Send {
     /// Makes Deployment jobs for the certificate's targets in service, or for the one named, except where one is open.
     async fn create_missing_deployment_jobs(
         &mut self,

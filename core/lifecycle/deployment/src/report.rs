@@ -1,6 +1,6 @@
 //! What agents report of their work.
 
-use crate::{AnsweredRequest, DeploymentRecord, DeploymentStore, Step};
+use crate::{AnsweredRequest, DeploymentRecord, Step, WorkStore};
 use certctl_agents::{AgentStore, acting_agent};
 use certctl_audit::{Action, AuditEvent, AuditLog};
 use certctl_inventory::{CertificateStore, RenewalPolicyStore};
@@ -82,7 +82,7 @@ fn check(report: &JobReport) -> Result<(), DomainError> {
 /// Takes a report. Returns whether anything changed: a repeated report of the same end changes nothing, and records
 /// nothing.
 pub async fn report_job(
-    tx: &mut (impl DeploymentStore + AgentStore + JobStore + CertificateStore + RenewalPolicyStore + AuditLog + ?Sized),
+    tx: &mut (impl WorkStore + AgentStore + JobStore + CertificateStore + RenewalPolicyStore + AuditLog + ?Sized),
     ambient: &Ambient,
     caller: &Caller,
     leases: LeaseSettings,
@@ -136,7 +136,7 @@ pub async fn report_job(
 }
 
 async fn complete(
-    tx: &mut (impl DeploymentStore + JobStore + CertificateStore + AuditLog + ?Sized),
+    tx: &mut (impl WorkStore + JobStore + CertificateStore + AuditLog + ?Sized),
     ambient: &Ambient,
     context: &RequestContext,
     mut job: Job,
@@ -178,7 +178,7 @@ async fn complete(
 }
 
 async fn failed(
-    tx: &mut (impl DeploymentStore + JobStore + CertificateStore + RenewalPolicyStore + AuditLog + ?Sized),
+    tx: &mut (impl WorkStore + JobStore + CertificateStore + RenewalPolicyStore + AuditLog + ?Sized),
     ambient: &Ambient,
     context: &RequestContext,
     job: Job,

@@ -1,7 +1,7 @@
 //! What an agent is given to do.
 
 use crate::config::full_config;
-use crate::{DeploymentStore, Leases, WorkItem};
+use crate::{Leases, WorkItem, WorkStore};
 use certctl_agents::AgentStore;
 use certctl_audit::{Action, AuditEvent, AuditLog};
 use certctl_kernel::DomainError;
@@ -30,7 +30,7 @@ impl Default for LeaseSettings {
 
 /// Whether there is anything for the agent to claim. One statement that only reads: most polls end here.
 pub async fn work_waiting(
-    tx: &mut (impl DeploymentStore + ?Sized),
+    tx: &mut (impl WorkStore + ?Sized),
     ambient: &Ambient,
     caller: &Caller,
     agent_id: &str,
@@ -49,7 +49,7 @@ pub async fn work_waiting(
 /// Claims what waits for the agent. The answer may be empty: another poll may have been faster, and then nothing was
 /// changed and no event recorded.
 pub async fn claim_work(
-    tx: &mut (impl DeploymentStore + AgentStore + AuditLog + ?Sized),
+    tx: &mut (impl WorkStore + AgentStore + AuditLog + ?Sized),
     ambient: &Ambient,
     caller: &Caller,
     sealer: &dyn Sealer,

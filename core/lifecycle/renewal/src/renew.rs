@@ -3,7 +3,7 @@
 use crate::RenewalStore;
 use certctl_audit::{Action, AuditEvent, AuditLog};
 use certctl_inventory::{Certificate, CertificateStatus, CertificateStore, RenewalPolicyStore};
-use certctl_jobs::{Job, JobStore, JobType, NewJob, Trigger, settled_status};
+use certctl_jobs::{Job, JobStore, JobType, NewJob, Trigger};
 use certctl_kernel::{DomainError, FieldError, IdKind, StoreError};
 use certctl_ports::Ambient;
 use certctl_profile::ProfileStore;
@@ -103,7 +103,6 @@ pub async fn renew(
     let details = json!({
         "job_id": job.id, "type": kind.as_str(), "from": certificate.status.as_str(), "force": force,
         "called_off_job_id": called_off,
-        "would_be": settled_status(&certificate, false, now).as_str(),
     });
     tx.record(AuditEvent::new(Action::RenewalTriggered, &caller.context, certificate_id, details)).await?;
     Ok(job)
