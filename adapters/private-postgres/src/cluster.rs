@@ -1,20 +1,23 @@
 //! The data on disk: initialised once, and refused when another version wrote it.
 
-use crate::runtime_user::RuntimeUser;
-use crate::{Binaries, PrivatePostgresError};
+use crate::folders::{let_through, private_folder, socket_folder, sync, write_private};
+use crate::program::{program, run};
+use crate::runtime_user::{RuntimeUser, name_of};
+use crate::{Binaries, PrivatePostgresError, orphan};
 use certctl_kernel::Secret;
 use certctl_ports::Random;
 use data_encoding::BASE64URL_NOPAD;
-use std::fs::{DirBuilder, OpenOptions, Permissions};
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::Metadata;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
+use zeroize::Zeroizing;
 
 /// The database and role that the server uses.
-pub(crate) const NAME: &str = "certctl";
+const NAME: &str = "certctl";
+const CONNECTIONS: usize = 100;
+/// Connections beside those of the pool: the superuser's reserve, a person with `psql`, a listener or two.
+const SPARE_CONNECTIONS: usize = 20;
 
 /// An initialised cluster.
 #[derive(Clone)]
@@ -24,6 +27,7 @@ pub struct Cluster {
     pub(crate) data: PathBuf,
     pub(crate) sockets: PathBuf,
     pub(crate) log: PathBuf,
+    pub(crate) connections: usize,
     password: Secret<String>,
 }
 
@@ -42,40 +46,76 @@ impl Cluster {
     pub const fn password(&self) -> &Secret<String> {
         &self.password
     }
+
+    /// Leaves room for a pool of this size; without it, for 80 connections.
+    #[must_use]
+    pub fn with_pool(mut self, connections: usize) -> Self {
+        self.connections = connections.saturating_add(SPARE_CONNECTIONS).max(CONNECTIONS);
+        self
+    }
 }
 
 /// Makes the cluster in `data_dir` if it is not there yet. A crash half-way leaves nothing that a later start would
-/// take for a cluster.
+/// take for a cluster. The caller holds the lock of `data_dir`.
 pub async fn prepare(data_dir: &Path, random: &dyn Random) -> Result<Cluster, PrivatePostgresError> {
     let data = data_dir.join("postgres");
-    let found = std::fs::read_to_string(data.join("PG_VERSION")).ok().map(|text| text.trim().to_owned());
-    let binaries = Binaries::find(found.as_deref())?;
-    if let Some(found) = &found
+    let existing = existing(&data)?;
+    let found = existing.as_ref().map(|(version, _)| version.as_str());
+    let binaries = Binaries::find(found)?;
+    if let Some(found) = found
         && *found != binaries.major
     {
         return Err(PrivatePostgresError::ForeignVersion {
             folder: data,
-            found: found.clone(),
+            found: found.to_owned(),
             available: binaries.major,
         });
     }
-    let user = RuntimeUser::choose()?;
-    // PostgreSQL's user must be able to pass through the folder, not to read it.
-    if matches!(user, RuntimeUser::Other { .. }) {
-        set_mode(data_dir, 0o711)?;
+    let user = RuntimeUser::choose(existing.as_ref().map(|(_, owner)| owner))?;
+    if let Some((_, owner)) = &existing
+        && owner.uid() != user.uid()
+    {
+        return Err(PrivatePostgresError::ForeignOwner { folder: data, owner: name_of(owner.uid()) });
     }
-    let sockets = data_dir.join("run");
-    if sockets.as_os_str().len() > 80 {
-        return Err(PrivatePostgresError::SocketPath(sockets));
-    }
-    folder(&sockets, user)?;
+    let_through(data_dir, user)?;
+    let sockets = socket_folder(data_dir);
+    private_folder(&sockets, user)?;
     let log = data_dir.join("postgres.log");
-    let password = password(&data_dir.join("postgres.password"), random)?;
-    let cluster = Cluster { binaries, user, data, sockets, log, password };
-    if found.is_none() {
+    let password_file = data_dir.join("postgres.password");
+    let stored = stored_password(&password_file)?;
+    let lost = stored.is_none();
+    let password = stored.unwrap_or_else(|| fresh_password(random));
+    let cluster = Cluster { binaries, user, data, sockets, log, connections: CONNECTIONS, password };
+    if existing.is_none() {
         initialise(&cluster, data_dir).await?;
+    } else if lost {
+        tracing::warn!(file = %password_file.display(), "the database's password was lost; giving it a new one");
+        orphan::stop(&cluster).await?;
+        single_user(&cluster, &cluster.data, NAME, &set_password(&cluster)).await?;
+    }
+    if lost {
+        // Last: a crash before this line leads to a new password at the next start, not to a wrong one.
+        write_private(&password_file, cluster.password.expose())?;
+        sync(data_dir)?;
     }
     Ok(cluster)
+}
+
+/// Version and owner of the cluster that is already there.
+fn existing(data: &Path) -> Result<Option<(String, Metadata)>, PrivatePostgresError> {
+    let version = data.join("PG_VERSION");
+    match std::fs::read_to_string(&version) {
+        Ok(text) => {
+            let owner = data.metadata().map_err(PrivatePostgresError::io(format!("looking at {}", data.display())))?;
+            Ok(Some((text.trim().to_owned(), owner)))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            let owner = data.metadata().map_or_else(|_| "another user".to_owned(), |owner| name_of(owner.uid()));
+            Err(PrivatePostgresError::ForeignOwner { folder: data.to_owned(), owner })
+        }
+        Err(error) => Err(PrivatePostgresError::io(format!("reading {}", version.display()))(error)),
+    }
 }
 
 async fn initialise(cluster: &Cluster, data_dir: &Path) -> Result<(), PrivatePostgresError> {
@@ -84,11 +124,11 @@ async fn initialise(cluster: &Cluster, data_dir: &Path) -> Result<(), PrivatePos
     if fresh.exists() {
         std::fs::remove_dir_all(&fresh).map_err(PrivatePostgresError::io("removing a half-made cluster"))?;
     }
-    folder(&fresh, cluster.user)?;
+    private_folder(&fresh, cluster.user)?;
     let handover = cluster.sockets.join("initdb.password");
     write_private(&handover, cluster.password.expose())?;
     cluster.user.own(&handover)?;
-    let mut initdb = Command::new(cluster.binaries.program("initdb"));
+    let mut initdb = program(cluster, "initdb");
     initdb
         .args(["--username", NAME, "--auth-local=scram-sha-256", "--auth-host=scram-sha-256", "--data-checksums"])
         .args(["--encoding=UTF8", "--locale=C", "--no-instructions"])
@@ -96,77 +136,49 @@ async fn initialise(cluster: &Cluster, data_dir: &Path) -> Result<(), PrivatePos
         .arg(&handover)
         .arg("--pgdata")
         .arg(&fresh);
-    let outcome = run(initdb, cluster.user, "initdb", None).await;
+    let outcome = run(initdb, "initdb", "").await;
     std::fs::remove_file(&handover).map_err(PrivatePostgresError::io("removing initdb's password file"))?;
-    outcome?;
-    let mut single = Command::new(cluster.binaries.program("postgres"));
-    single.arg("--single").arg("-D").arg(&fresh).arg("postgres");
-    run(single, cluster.user, "postgres --single", Some(&format!("CREATE DATABASE {NAME};\n"))).await?;
-    std::fs::rename(&fresh, &cluster.data).map_err(PrivatePostgresError::io("putting the cluster in place"))
+    outcome.map_err(|error| explain(error, cluster, &fresh))?;
+    single_user(cluster, &fresh, "postgres", &format!("CREATE DATABASE {NAME};\n")).await?;
+    std::fs::rename(&fresh, &cluster.data).map_err(PrivatePostgresError::io("putting the cluster in place"))?;
+    sync(data_dir)
 }
 
-async fn run(
-    mut command: Command,
-    user: RuntimeUser,
-    program: &'static str,
-    input: Option<&str>,
+async fn single_user(
+    cluster: &Cluster,
+    data: &Path,
+    database: &str,
+    statement: &str,
 ) -> Result<(), PrivatePostgresError> {
-    user.apply(&mut command);
-    command.current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.env_remove("PGDATA").env("LC_ALL", "C");
-    let mut child = command.spawn().map_err(PrivatePostgresError::io(format!("starting {program}")))?;
-    if let Some(mut stdin) = child.stdin.take()
-        && let Some(text) = input
-    {
-        stdin.write_all(text.as_bytes()).await.map_err(PrivatePostgresError::io(format!("talking to {program}")))?;
-    }
-    let output = child.wait_with_output().await.map_err(PrivatePostgresError::io(format!("waiting for {program}")))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let text = String::from_utf8_lossy(&output.stderr);
-    let tail: Vec<&str> = text.lines().rev().take(5).collect();
-    Err(PrivatePostgresError::Program { program, output: tail.into_iter().rev().collect::<Vec<_>>().join("; ") })
+    let mut single = program(cluster, "postgres");
+    single.arg("--single").arg("-D").arg(data).arg(database);
+    run(single, "postgres --single", statement).await
 }
 
-fn password(path: &Path, random: &dyn Random) -> Result<Secret<String>, PrivatePostgresError> {
+/// The password is URL-safe Base64, so it needs no quoting.
+fn set_password(cluster: &Cluster) -> Zeroizing<String> {
+    Zeroizing::new(format!("ALTER ROLE {NAME} PASSWORD '{}';\n", cluster.password.expose()))
+}
+
+/// A failing program often says no more than `Permission denied`; the closed folder is what helps.
+pub(crate) fn explain(error: PrivatePostgresError, cluster: &Cluster, data: &Path) -> PrivatePostgresError {
+    match cluster.user.blocked_at(data.parent().unwrap_or(data)) {
+        Some(folder) => PrivatePostgresError::Blocked { folder, user: name_of(cluster.user.uid()) },
+        None => error,
+    }
+}
+
+fn stored_password(path: &Path) -> Result<Option<Secret<String>>, PrivatePostgresError> {
     match std::fs::read_to_string(path) {
-        Ok(text) if !text.trim().is_empty() => Ok(Secret::new(text.trim().to_owned())),
-        Ok(_) | Err(_) => {
-            let mut octets = [0u8; 32];
-            random.fill(&mut octets);
-            let password = BASE64URL_NOPAD.encode(&octets);
-            write_private(path, &password)?;
-            Ok(Secret::new(password))
-        }
+        Ok(text) if !text.trim().is_empty() => Ok(Some(Secret::new(text.trim().to_owned()))),
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(PrivatePostgresError::io(format!("reading {}", path.display()))(error)),
     }
 }
 
-fn write_private(path: &Path, text: &str) -> Result<(), PrivatePostgresError> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(PrivatePostgresError::io(format!("writing {}", path.display())))?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .map_err(PrivatePostgresError::io(format!("writing {}", path.display())))
-}
-
-fn folder(path: &Path, user: RuntimeUser) -> Result<(), PrivatePostgresError> {
-    if !path.exists() {
-        DirBuilder::new()
-            .mode(0o700)
-            .create(path)
-            .map_err(PrivatePostgresError::io(format!("making {}", path.display())))?;
-    }
-    set_mode(path, 0o700)?;
-    user.own(path)
-}
-
-fn set_mode(path: &Path, mode: u32) -> Result<(), PrivatePostgresError> {
-    std::fs::set_permissions(path, Permissions::from_mode(mode))
-        .map_err(PrivatePostgresError::io(format!("setting the mode of {}", path.display())))
+fn fresh_password(random: &dyn Random) -> Secret<String> {
+    let mut octets = Zeroizing::new([0u8; 32]);
+    random.fill(octets.as_mut_slice());
+    Secret::new(BASE64URL_NOPAD.encode(octets.as_slice()))
 }

@@ -5,6 +5,10 @@
 
 mod binaries;
 mod cluster;
+mod folders;
+mod orphan;
+mod process;
+mod program;
 mod runtime_user;
 mod supervisor;
 
@@ -24,12 +28,17 @@ pub enum PrivatePostgresError {
     )]
     NoBinaries,
     /// No unprivileged user to run as.
-    #[error("running as root needs an unprivileged user for PostgreSQL: neither `postgres` nor `nobody` exists")]
+    #[error(
+        "running as root needs an unprivileged user for PostgreSQL: none of `postgres`, `certctl` and \
+         `nobody` exists; install PostgreSQL's packages, which make one"
+    )]
     NoUser,
     /// The data was written by another major version.
     #[error(
-        "the data in {folder} was written by PostgreSQL {found}, but the binaries found are of version {available}: \
-         install PostgreSQL {found}, or dump with the old version and restore, or run pg_upgrade"
+        "the data in {folder} was written by PostgreSQL {found}, but the binaries found are of version {available}. \
+         Either install the old version (such as with `apt-get install postgresql-{found}`) and start again; or move to \
+         version {available}: with both installed run initdb of the new one and `pg_upgrade` from the old folder to the \
+         new, or dump with version {found} (`pg_dumpall`) and restore into a fresh data directory"
     )]
     ForeignVersion {
         /// The cluster's folder.
@@ -39,9 +48,30 @@ pub enum PrivatePostgresError {
         /// Major version of the binaries.
         available: String,
     },
-    /// The path of the socket is too long for the operating system.
-    #[error("the data directory's path is too long for a Unix socket ({0}); choose a shorter CERTCTL_DATA_DIR")]
-    SocketPath(PathBuf),
+    /// The data belong to somebody else.
+    #[error(
+        "the data in {folder} belong to {owner}: start certctl-server as root or as {owner}, or give them away with chown -R"
+    )]
+    ForeignOwner {
+        /// The cluster's folder.
+        folder: PathBuf,
+        /// Whose it is.
+        owner: String,
+    },
+    /// The unprivileged user can't reach the data.
+    #[error(
+        "PostgreSQL runs as {user}, who can't pass through {folder}: allow that with `chmod o+x`, choose another \
+         CERTCTL_DATA_DIR, or start certctl-server as an ordinary user"
+    )]
+    Blocked {
+        /// The closed folder.
+        folder: PathBuf,
+        /// Who is kept out.
+        user: String,
+    },
+    /// Something else lies where the socket's folder should be.
+    #[error("{0} is a link or belongs to another user, so the database's socket can't go there: remove it")]
+    Occupied(PathBuf),
     /// A step of the operating system failed.
     #[error("{step}: {source}")]
     Io {

@@ -1,176 +1,148 @@
 //! Starting, watching and stopping the server process.
 
-use crate::{Cluster, PrivatePostgresError};
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
-use std::fs::OpenOptions;
-use std::path::Path;
-use std::process::Stdio;
+use crate::process::{Process, send};
+use crate::{Cluster, PrivatePostgresError, orphan};
+use rustix::process::Signal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-const START_LIMIT: Duration = Duration::from_secs(60);
-const STOP_LIMIT: Duration = Duration::from_secs(30);
-const POLL: Duration = Duration::from_millis(10);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A process that lived this long did not die of its start.
+const HEALTHY: Duration = Duration::from_mins(1);
+/// How long the leftovers of a killed postgres may need to notice and end.
+const LEFTOVERS: Duration = Duration::from_secs(30);
 
-/// A running private PostgreSQL. When the process dies by itself it is started again.
+/// A running private PostgreSQL. When the process dies by itself it is started again. Dropped without `stop`, as on an
+/// error at boot, it is told to stop and not waited for.
+#[derive(Debug)]
 pub struct PrivatePostgres {
     stop: watch::Sender<bool>,
-    supervisor: JoinHandle<()>,
+    supervisor: Option<JoinHandle<()>>,
+    pid: Arc<AtomicU32>,
 }
 
 impl PrivatePostgres {
     /// Starts the cluster and returns when it takes connections, crash recovery included. A process that an earlier,
     /// killed server left behind is stopped first.
     pub async fn start(cluster: Cluster) -> Result<Self, PrivatePostgresError> {
-        stop_orphan(&cluster).await?;
-        let child = spawn(&cluster).await?;
+        orphan::stop(&cluster).await?;
+        let pid = Arc::new(AtomicU32::new(0));
+        // From here on a dropped future stops what it started.
         let (stop, stopping) = watch::channel(false);
-        let supervisor = tokio::spawn(supervise(cluster, child, stopping));
-        Ok(Self { stop, supervisor })
+        let mut running = Self { stop, supervisor: None, pid: Arc::clone(&pid) };
+        let process = first(&cluster, &pid).await?;
+        running.supervisor = Some(tokio::spawn(supervise(cluster, process, pid, stopping)));
+        Ok(running)
     }
 
     /// Stops the process: open transactions are rolled back, everything committed is on disk.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         if self.stop.send(true).is_err() {
             tracing::warn!("the supervisor of PostgreSQL ended before it was told to");
         }
-        if let Err(error) = self.supervisor.await {
+        if let Some(supervisor) = self.supervisor.take()
+            && let Err(error) = supervisor.await
+        {
             tracing::warn!(%error, "the supervisor of PostgreSQL failed");
         }
     }
 }
 
-async fn supervise(cluster: Cluster, mut child: Child, mut stopping: watch::Receiver<bool>) {
-    let mut pause = Duration::from_millis(100);
+impl Drop for PrivatePostgres {
+    fn drop(&mut self) {
+        // The supervisor may be gone with its runtime, so the process is told here; it hears of `stop` by the drop.
+        match self.pid.load(Ordering::SeqCst) {
+            0 => {}
+            pid => send(Some(pid), Signal::INT),
+        }
+    }
+}
+
+async fn first(cluster: &Cluster, pid: &AtomicU32) -> Result<Process, PrivatePostgresError> {
+    let deadline = Instant::now() + LEFTOVERS;
     loop {
+        let mut process = Process::launch(cluster)?;
+        pid.store(process.child.id().unwrap_or(0), Ordering::SeqCst);
+        let outcome = process.until_ready(cluster).await;
+        let Err(error) = outcome else { return Ok(process) };
+        if process.child.id().is_some() {
+            process.end().await;
+        }
+        pid.store(0, Ordering::SeqCst);
+        if !process.met_leftovers(cluster) || Instant::now() > deadline {
+            return Err(error);
+        }
+        tokio::time::sleep(SHORTEST_PAUSE).await;
+    }
+}
+
+async fn supervise(cluster: Cluster, mut process: Process, pid: Arc<AtomicU32>, mut stopping: watch::Receiver<bool>) {
+    let mut pause = SHORTEST_PAUSE;
+    loop {
+        let since = Instant::now();
         tokio::select! {
-            status = child.wait() => {
-                tracing::error!(?status, "the private PostgreSQL ended by itself; starting it again");
+            status = process.child.wait() => {
+                pid.store(0, Ordering::SeqCst);
+                tracing::error!(?status, log = %cluster.log.display(), "the private PostgreSQL ended by itself; starting it again");
             }
             _ = stopping.changed() => {
-                shut_down(&mut child).await;
+                process.end().await;
+                pid.store(0, Ordering::SeqCst);
                 return;
             }
         }
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                _ = stopping.changed() => return,
-            }
-            match spawn(&cluster).await {
-                Ok(again) => {
-                    child = again;
-                    pause = Duration::from_millis(100);
-                    break;
-                }
-                Err(error) => {
-                    tracing::error!(%error, "the private PostgreSQL does not start");
-                    pause = (pause * 2).min(Duration::from_secs(10));
-                }
-            }
+        if since.elapsed() > HEALTHY {
+            pause = SHORTEST_PAUSE;
         }
+        match again(&cluster, &pid, &mut pause, &mut stopping).await {
+            Some(next) => process = next,
+            None => return,
+        }
+        tracing::info!("the private PostgreSQL takes connections again");
     }
 }
 
-async fn shut_down(child: &mut Child) {
-    if let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
-        // Fast shutdown: sessions end, a checkpoint is written.
-        if let Err(error) = kill_process(pid, Signal::INT) {
-            tracing::warn!(%error, "PostgreSQL could not be told to stop");
-        }
-    }
-    match tokio::time::timeout(STOP_LIMIT, child.wait()).await {
-        Ok(_) => tracing::info!("the private PostgreSQL stopped"),
-        Err(_) => tracing::error!("the private PostgreSQL did not stop in time; it recovers at the next start"),
-    }
-}
-
-async fn spawn(cluster: &Cluster) -> Result<Child, PrivatePostgresError> {
-    let log = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&cluster.log)
-        .map_err(PrivatePostgresError::io(format!("opening {}", cluster.log.display())))?;
-    let errors = log.try_clone().map_err(PrivatePostgresError::io("opening the log twice"))?;
-    let mut command = Command::new(cluster.binaries.program("postgres"));
-    cluster.user.apply(&mut command);
-    command
-        .arg("-D")
-        .arg(&cluster.data)
-        .arg("-k")
-        .arg(&cluster.sockets)
-        .args(["-c", "listen_addresses=", "-c", "unix_socket_permissions=0700", "-c", "max_connections=100"])
-        .args(["-c", "shared_buffers=128MB", "-c", "wal_compression=on", "-c", "log_min_messages=warning"])
-        .current_dir("/")
-        .env_remove("PGDATA")
-        // Its own group: a Ctrl-C meant for us must not stop the database before we have drained.
-        .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(log)
-        .stderr(errors);
-    let mut child = command.spawn().map_err(PrivatePostgresError::io("starting postgres"))?;
-    let deadline = Instant::now() + START_LIMIT;
+/// Starts it again, with growing pauses, until it takes connections; `None` when told to stop meanwhile.
+async fn again(
+    cluster: &Cluster,
+    pid: &AtomicU32,
+    pause: &mut Duration,
+    stopping: &mut watch::Receiver<bool>,
+) -> Option<Process> {
     loop {
-        if let Ok(Some(status)) = child.try_wait() {
-            return Err(PrivatePostgresError::NotReady(format!(
-                "it ended with {status}; see {}",
-                cluster.log.display()
-            )));
+        tokio::select! {
+            () = tokio::time::sleep(*pause) => {}
+            _ = stopping.changed() => return None,
         }
-        if is_ready(&cluster.data, child.id()) {
-            return Ok(child);
+        *pause = (*pause * 2).min(LONGEST_PAUSE);
+        let mut process = match Process::launch(cluster) {
+            Ok(process) => process,
+            Err(error) => {
+                tracing::error!(%error, "the private PostgreSQL does not start");
+                continue;
+            }
+        };
+        pid.store(process.child.id().unwrap_or(0), Ordering::SeqCst);
+        let outcome = tokio::select! {
+            outcome = process.until_ready(cluster) => Some(outcome),
+            _ = stopping.changed() => None,
+        };
+        let stopped = outcome.is_none();
+        match outcome {
+            Some(Ok(())) => return Some(process),
+            Some(Err(error)) => tracing::error!(%error, "the private PostgreSQL does not start"),
+            None => {}
         }
-        if Instant::now() > deadline {
-            return Err(PrivatePostgresError::NotReady(format!(
-                "no answer in {START_LIMIT:?}; see {}",
-                cluster.log.display()
-            )));
+        if process.child.id().is_some() {
+            process.end().await;
         }
-        tokio::time::sleep(POLL).await;
-    }
-}
-
-/// PostgreSQL writes its state into the eighth line of `postmaster.pid`.
-fn is_ready(data: &Path, pid: Option<u32>) -> bool {
-    let Ok(text) = std::fs::read_to_string(data.join("postmaster.pid")) else { return false };
-    let mut lines = text.lines();
-    lines.next().and_then(|line| line.trim().parse().ok()) == pid
-        && lines.nth(6).is_some_and(|state| state.trim() == "ready")
-}
-
-async fn stop_orphan(cluster: &Cluster) -> Result<(), PrivatePostgresError> {
-    let Ok(text) = std::fs::read_to_string(cluster.data.join("postmaster.pid")) else { return Ok(()) };
-    let Some(pid) = text.lines().next().and_then(|line| line.trim().parse().ok()).and_then(Pid::from_raw) else {
-        return Ok(());
-    };
-    if !runs_on(pid, &cluster.data) {
-        return Ok(());
-    }
-    tracing::warn!(pid = pid.as_raw_nonzero().get(), "stopping a PostgreSQL that an earlier server left behind");
-    kill_process(pid, Signal::INT)
-        .map_err(|error| PrivatePostgresError::Io { step: "stopping the orphan".to_owned(), source: error.into() })?;
-    let deadline = Instant::now() + STOP_LIMIT;
-    while test_kill_process(pid).is_ok() && runs_on(pid, &cluster.data) {
-        if Instant::now() > deadline {
-            return Err(PrivatePostgresError::NotReady("the PostgreSQL left behind does not stop".to_owned()));
+        pid.store(0, Ordering::SeqCst);
+        if stopped {
+            return None;
         }
-        tokio::time::sleep(POLL).await;
-    }
-    Ok(())
-}
-
-/// Whether the process is a postgres on this very folder: process numbers are reused.
-fn runs_on(pid: Pid, data: &Path) -> bool {
-    let path = format!("/proc/{}/cmdline", pid.as_raw_nonzero());
-    match std::fs::read(path) {
-        Ok(octets) => {
-            let text = String::from_utf8_lossy(&octets);
-            let mut words = text.split('\0');
-            words.next().is_some_and(|program| program.ends_with("postgres"))
-                && words.any(|word| Path::new(word) == data)
-        }
-        Err(_) => false,
     }
 }
