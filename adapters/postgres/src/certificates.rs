@@ -290,7 +290,7 @@ impl CertificateStore for PgUnitOfWork {
             descending: true,
         };
         let filters = Filters::default().with("v.certificate_id = ?", "text", Some(certificate_id));
-        self.page(&sql, &filters, format!("versions:{certificate_id}"), list, version, |row| {
+        self.page(&sql, &filters, certctl_inventory::versions_fingerprint(certificate_id), list, version, |row| {
             (row.seq.to_string(), row.id.clone())
         })
         .await

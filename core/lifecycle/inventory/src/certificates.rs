@@ -6,7 +6,7 @@ use crate::{
     sources,
 };
 use certctl_audit::{Action, AuditEvent, AuditLog};
-use certctl_kernel::{DEFAULT_TENANT, DomainError, IdKind, ListQuery, Page};
+use certctl_kernel::{DEFAULT_TENANT, DomainError, Id, IdKind, ListQuery, Page};
 use certctl_ports::Ambient;
 use certctl_profile::ProfileStore;
 use certctl_rbac::{Caller, Permission, Scope};
@@ -39,6 +39,8 @@ pub struct CreateCertificate {
     pub certificate_profile_id: Option<String>,
     /// Labels.
     pub tags: BTreeMap<String, String>,
+    /// Targets that the caller attaches in the same transaction; recorded here.
+    pub target_ids: Vec<Id>,
 }
 
 /// A change of a certificate. What describes the leaf takes effect at its next issuance.
@@ -68,6 +70,8 @@ pub struct UpdateCertificate {
     pub certificate_profile_id: Patch<String>,
     /// New labels as a whole.
     pub tags: Patch<BTreeMap<String, String>>,
+    /// Targets as a whole, which the caller attaches in the same transaction; recorded here.
+    pub target_ids: Option<Vec<Id>>,
 }
 
 /// Where a permission on a certificate may be held: its issuer and its profile.
@@ -117,6 +121,12 @@ fn check(certificate: &mut Certificate, broken: &mut Broken) {
         broken.check_text(&format!("tags.{key}"), key, 128);
         broken.check_text(&format!("tags.{key}"), value, 1024);
     }
+}
+
+fn in_order(mut ids: Vec<Id>) -> Vec<Id> {
+    ids.sort();
+    ids.dedup();
+    ids
 }
 
 /// Declares a certificate.
@@ -172,6 +182,7 @@ pub async fn create_certificate(
         "issuer_id": certificate.issuer_id,
         "renewal_policy_id": certificate.renewal_policy_id,
         "certificate_profile_id": certificate.certificate_profile_id,
+        "target_ids": in_order(command.target_ids),
     });
     tx.record(AuditEvent::new(Action::CertificateCreated, &caller.context, &certificate.id, details)).await?;
     Ok(certificate)
@@ -188,27 +199,35 @@ pub async fn get_certificate(
     Ok(certificate)
 }
 
-/// One page of the certificates that the caller may read.
-pub async fn list_certificates(
-    tx: &mut (impl CertificateStore + ?Sized),
-    caller: &Caller,
-    mut filter: CertificateFilter,
-    sort: CertificateSort,
-    list: &ListQuery,
-) -> Result<Page<Certificate>, DomainError> {
+/// The filter narrowed to what the caller may read.
+pub fn visible(mut filter: CertificateFilter, caller: &Caller) -> Result<CertificateFilter, DomainError> {
+    filter.within = None;
     if !caller.may(Permission::CertRead, &[]) {
-        let scopes: Vec<Scope> = caller
-            .permissions
-            .iter()
-            .filter(|held| held.permission == Permission::CertRead)
-            .map(|held| held.scope.clone())
-            .collect();
+        let held = caller.permissions.iter().filter(|held| held.permission == Permission::CertRead);
+        let scopes: Vec<Scope> = held.map(|held| held.scope.clone()).collect();
         if scopes.is_empty() {
             caller.require(Permission::CertRead, &[])?;
         }
         filter.within = Some(scopes);
     }
+    Ok(filter)
+}
+
+/// One page of the certificates that the caller may read. A cursor must come from the filter that [`visible`] gives.
+pub async fn list_certificates(
+    tx: &mut (impl CertificateStore + ?Sized),
+    caller: &Caller,
+    filter: CertificateFilter,
+    sort: CertificateSort,
+    list: &ListQuery,
+) -> Result<Page<Certificate>, DomainError> {
+    let filter = visible(filter, caller)?;
     Ok(tx.certificates_page(&filter, sort, list).await?)
+}
+
+/// Binds a cursor to a certificate's list of versions.
+pub fn versions_fingerprint(certificate_id: &str) -> String {
+    format!("versions:{certificate_id}")
 }
 
 /// One page of a certificate's versions, newest first.
@@ -273,6 +292,9 @@ pub async fn update_certificate(
     changes.note("renewal_policy_id", &stored.renewal_policy_id, &new.renewal_policy_id);
     changes.note("certificate_profile_id", &stored.certificate_profile_id, &new.certificate_profile_id);
     changes.note("tags", &stored.tags, &new.tags);
+    if let Some(targets) = command.target_ids {
+        changes.note("target_ids", &stored.target_ids, &in_order(targets));
+    }
     let event = AuditEvent::new(Action::CertificateUpdated, &caller.context, &new.id, changes.into_details());
     tx.record(event).await?;
     Ok(new)

@@ -24,7 +24,7 @@ pub use ports::{CertificateStore, IssuerStore, OrgStore, RenewalPolicyStore};
 
 pub use certificates::{
     CreateCertificate, UpdateCertificate, archive_certificate, create_certificate, get_certificate, list_certificates,
-    list_versions, scopes_of, update_certificate,
+    list_versions, scopes_of, update_certificate, versions_fingerprint, visible,
 };
 pub use export::{ExportCertificate, NO_VERSION, PemExport, Pkcs12Export, export_failed, export_pem, export_pkcs12};
 pub use issuers::{
