@@ -1,0 +1,38 @@
+//! Records what a deployment does.
+
+use certctl_port_target::Step;
+use std::time::Instant;
+
+/// The record under way.
+#[derive(Default)]
+pub struct Steps(Vec<Step>);
+
+impl Steps {
+    /// Does one step and records how it went.
+    pub fn run<T>(
+        &mut self,
+        name: &str,
+        act: impl FnOnce() -> Result<T, String>,
+        describe: impl FnOnce(&T) -> String,
+    ) -> Result<T, String> {
+        let started = Instant::now();
+        let result = act();
+        let detail = match &result {
+            Ok(value) => describe(value),
+            Err(reason) => reason.clone(),
+        };
+        let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.push(Step { step: name.to_owned(), ok: result.is_ok(), ms, detail });
+        result
+    }
+
+    /// Records something that takes no time, such as a step that does not apply.
+    pub fn note(&mut self, name: &str, detail: impl Into<String>) {
+        self.0.push(Step { step: name.to_owned(), ok: true, ms: 0, detail: detail.into() });
+    }
+
+    /// The record.
+    pub fn finish(self) -> Vec<Step> {
+        self.0
+    }
+}
