@@ -36,10 +36,6 @@ openapi:
 openapi-check:
     cargo run --locked -q -p certctl-server -- openapi | diff -u openapi/openapi.json -
 
-# The benchmark table; see docs/performance.md.
-bench *args:
-    scripts/bench {{ args }}
-
 # The whole journey, unattended.
 demo-check:
     scripts/demo --check

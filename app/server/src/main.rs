@@ -3,7 +3,6 @@
 mod boot;
 mod commands;
 mod config;
-mod crl_loop;
 mod data_dir;
 mod database;
 mod local_issuer;

@@ -2,16 +2,16 @@
 
 use crate::boot::{self, BootError, Parts};
 use crate::config::Config;
-use crate::crl_loop::CrlLoop;
 use crate::scheduler::Scheduler;
 use crate::{local_issuer, tls};
 use actix_web::HttpServer;
 use actix_web::dev::ServerHandle;
 use certctl_agents::EnrolmentToken;
 use certctl_audit::{Action, AuditEvent};
+use certctl_http::edge::ApiError;
 use certctl_http::{AppConfig, AppState, Backends, Bootstrap, HttpSettings, KeyAuthenticator, RateLimitSettings};
 use certctl_issuers::{LocalIssuerSettings, LocalIssuers};
-use certctl_kernel::RequestContext;
+use certctl_kernel::{DomainError, RequestContext};
 use certctl_port_issuer::IssuerRegistry;
 use certctl_ports::{Ambient, Change, KeyGenerator};
 use certctl_postgres::{Listener, Notice, Postgres};
@@ -120,12 +120,7 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
     let listening = tokio::spawn(hear_changes(parts.database.clone(), app.clone()));
     let (stop_loops, stopping) = tokio::sync::watch::channel(false);
     let scheduler = Scheduler { database: Arc::clone(&database), ambient: parts.ambient.clone(), stopping };
-    let loops = start_loops(
-        config,
-        &scheduler,
-        &app,
-        CrlLoop { issuers, keys, sealer: Arc::clone(&parts.sealer), settings: status },
-    );
+    let loops = start_loops(config, &scheduler, &app);
     let reloading = tokio::spawn(watch_pair(Arc::clone(&parts.pair), Arc::clone(&database), parts.ambient.clone()));
 
     note(&database, Action::ServerStarted, json!({"version": crate::commands::VERSION})).await?;
@@ -148,19 +143,16 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
 
 const TIDY: Duration = Duration::from_secs(300);
 
-fn start_loops(
-    config: &Config,
-    scheduler: &Scheduler,
-    app: &AppConfig,
-    crl: CrlLoop,
-) -> Vec<tokio::task::JoinHandle<()>> {
-    let tidy = app.clone();
+fn start_loops(config: &Config, scheduler: &Scheduler, app: &AppConfig) -> Vec<tokio::task::JoinHandle<()>> {
+    let (tidy, crls, responders) = (app.clone(), app.clone(), app.clone());
+    let serving = |error: ApiError| DomainError::Internal { reason: error.to_string() };
     vec![
-        scheduler.every(
-            "crl-generation",
-            config.crl_interval,
-            async move |stores: &mut dyn Stores, ambient: &Ambient| crl.run(stores, ambient).await,
-        ),
+        scheduler.every("crl-generation", config.crl_interval, async move |_: &mut dyn Stores, _: &Ambient| {
+            crls.state.status().map_err(serving)?.crl_tick().await
+        }),
+        scheduler.every("ocsp-responders", config.crl_interval, async move |_: &mut dyn Stores, _: &Ambient| {
+            responders.state.status().map_err(serving)?.responder_tick().await
+        }),
         scheduler.every("housekeeping", TIDY, async move |stores: &mut dyn Stores, ambient: &Ambient| {
             tidy.state.tidy();
             let purged = stores.purge_idempotency(ambient.now()).await?;
@@ -215,13 +207,7 @@ async fn hear_changes(database: Postgres, app: AppConfig) {
                     match notice {
                         Notice::Connected => trust(&app, true),
                         Notice::Disconnected => break,
-                        Notice::Changed(Change::Access) => app.state.access.forget(),
-                        Notice::Changed(Change::Issuer(id)) => {
-                            if let Some(backends) = &app.state.backends {
-                                backends.issuers.forget(&id);
-                            }
-                        }
-                        Notice::Changed(Change::Revocation(..)) => {}
+                        Notice::Changed(change) => hear(&app, &change),
                     }
                 }
             }
@@ -232,10 +218,23 @@ async fn hear_changes(database: Postgres, app: AppConfig) {
     }
 }
 
+fn hear(app: &AppConfig, change: &Change) {
+    if *change == Change::Access {
+        app.state.access.forget();
+    }
+    if let Ok(status) = app.state.status() {
+        status.on_change(change);
+    }
+}
+
 fn trust(app: &AppConfig, trusted: bool) {
     app.state.access.set_trusted(trusted);
-    if let Some(backends) = &app.state.backends {
-        backends.issuers.set_trusted(trusted);
+    if let Ok(status) = app.state.status() {
+        if trusted {
+            status.on_connect();
+        } else {
+            status.on_disconnect();
+        }
     }
 }
 
