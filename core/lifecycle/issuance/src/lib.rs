@@ -5,6 +5,8 @@
 
 mod issue;
 mod orphan;
+mod test;
 
 pub use issue::{IssueFromCsr, issue_from_csr, record_refusal};
 pub use orphan::record_orphan;
+pub use test::{record_failed_test, test_issuer};

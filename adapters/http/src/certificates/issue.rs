@@ -1,0 +1,104 @@
+//! `POST /api/v1/certificates/{id}/versions`
+
+use super::VersionBody;
+use crate::edge::{ApiError, Cx, JsonBody, Reply};
+use actix_web::HttpResponse;
+use certctl_inventory::{CertificateVersion, sources};
+use certctl_issuance::{IssueFromCsr, issue_from_csr, record_orphan, record_refusal};
+use certctl_kernel::DomainError;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+/// A certificate request whose key the caller holds.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = IssueInput)]
+pub(crate) struct Input {
+    /// PKCS#10 in PEM. Its names must be names of the certificate; it may leave some out.
+    csr_pem: String,
+}
+
+/// Issues a version of a certificate from a request, records it and sends it on its way to the targets.
+#[utoipa::path(
+    post, path = "/api/v1/certificates/{id}/versions", tag = "certificates", request_body = Input,
+    params(("id" = String, Path, description = "Id of the certificate.")),
+    responses(
+        (status = 201, body = VersionBody),
+        (status = 422, description = "Policy refuses the request; each broken rule is named.", body = crate::edge::ErrorBody),
+    ),
+)]
+pub(crate) async fn handler(cx: Cx, body: JsonBody<Input>) -> Result<HttpResponse, ApiError> {
+    let (id, caller) = (cx.path("id")?, cx.caller()?);
+    let issuers = &cx.state().backends()?.issuers;
+    let command = IssueFromCsr {
+        certificate_id: id.clone(),
+        csr_pem: body.value.csr_pem,
+        job_id: None,
+        source: sources::API.to_owned(),
+    };
+    let mut fate = Fate::default();
+    let response = cx
+        .change(&body.digest, async |tx| {
+            let version = fate.note(issue_from_csr(tx, issuers.as_ref(), cx.ambient(), caller, command).await)?;
+            // The store numbers versions.
+            let stored = tx.version(&version.id).await?.unwrap_or(version);
+            Ok(Reply::created(VersionBody::from(stored)))
+        })
+        .await;
+    fate.settle(&cx, &id, response).await
+}
+
+/// What became of an issuance, for what must be remembered when its transaction does not commit.
+#[derive(Default)]
+pub(crate) struct Fate {
+    signed: Option<CertificateVersion>,
+    refused: Option<DomainError>,
+}
+
+impl Fate {
+    /// Notes the outcome inside the transaction.
+    pub(crate) fn note(
+        &mut self,
+        outcome: Result<CertificateVersion, DomainError>,
+    ) -> Result<CertificateVersion, DomainError> {
+        match &outcome {
+            Ok(version) => self.signed = Some(version.clone()),
+            Err(error) => self.refused = Some(error.clone()),
+        }
+        outcome
+    }
+
+    /// After the transaction: a refusal gets its audit event; a leaf that was signed and not recorded is remembered.
+    pub(crate) async fn settle<T>(
+        self,
+        cx: &Cx,
+        certificate_id: &str,
+        outcome: Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        if outcome.is_ok() {
+            return outcome;
+        }
+        let work = async {
+            let caller = cx.caller()?;
+            let mut unit = cx.state().db.begin().await?;
+            let wrote = match (&self.signed, &self.refused) {
+                (Some(version), _) => {
+                    let reason = "the transaction that was to record it did not commit";
+                    record_orphan(unit.stores(), cx.ambient(), &caller.context, version, reason).await?
+                }
+                (None, Some(error)) => record_refusal(unit.stores(), caller, certificate_id, error).await?,
+                (None, None) => false,
+            };
+            if wrote {
+                unit.save().await?
+            } else {
+                unit.discard().await?
+            }
+            Ok::<_, ApiError>(())
+        };
+        if let Err(error) = work.await {
+            let serial = self.signed.map(|version| version.serial_number);
+            tracing::error!(certificate_id, serial, %error, "a failed issuance could not be recorded");
+        }
+        outcome
+    }
+}
