@@ -4,12 +4,19 @@
 
 mod audit;
 mod auth;
+mod certificates;
 pub mod edge;
+mod issuers;
 pub mod openapi;
+mod owners;
 mod pki;
 mod probes;
+mod profiles;
+mod renewal_policies;
 pub mod routes;
+mod search;
 mod state;
+mod teams;
 
 pub use auth::{Bootstrap, KeyAuthenticator};
 pub use edge::server::{AppConfig, configure};

@@ -9,5 +9,11 @@ pub fn all() -> Vec<Route> {
     routes.extend(crate::auth::routes());
     routes.extend(crate::audit::routes());
     routes.extend(crate::pki::routes());
+    routes.extend(crate::certificates::routes());
+    routes.extend(crate::teams::routes());
+    routes.extend(crate::owners::routes());
+    routes.extend(crate::profiles::routes());
+    routes.extend(crate::renewal_policies::routes());
+    routes.extend(crate::issuers::routes());
     routes
 }

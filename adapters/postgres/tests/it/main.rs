@@ -1,11 +1,15 @@
 //! Behaviour of the stores against a real PostgreSQL.
 
 mod audit;
+mod certificates;
 mod cluster;
 mod edge;
 mod edge_auth;
 mod iam;
+mod issuers;
 mod migrate;
+mod org;
 mod platform;
+mod policy;
 mod schema;
 mod support;

@@ -1,0 +1,63 @@
+//! `POST /api/v1/issuers`
+
+use super::IssuerBody;
+use crate::edge::{ApiError, Cx, JsonBody, Reply};
+use actix_web::HttpResponse;
+use certctl_inventory::CreateIssuer;
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// A issuer to create.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = IssuerInput)]
+pub(crate) struct Input {
+    /// An id of your choice.
+    #[serde(default)]
+    id: Option<String>,
+    /// Unique, up to 255 characters.
+    name: String,
+    /// `GenericCA`, or its aliases `local` and `local_ca`.
+    r#type: String,
+    /// Configuration by type.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    config: Value,
+    /// Whether it signs; default true.
+    #[serde(default)]
+    enabled: Option<bool>,
+    /// `single`.
+    #[serde(default)]
+    hierarchy_mode: Option<String>,
+    #[serde(default, rename = "created_at")]
+    #[schema(ignore)]
+    _created_at: Option<Value>,
+    #[serde(default, rename = "updated_at")]
+    #[schema(ignore)]
+    _updated_at: Option<Value>,
+}
+
+/// Creates a issuer.
+#[utoipa::path(
+    post, path = "/api/v1/issuers", tag = "issuers", request_body = Input,
+    responses((status = 201, body = IssuerBody)),
+)]
+pub(crate) async fn handler(cx: Cx, body: JsonBody<Input>) -> Result<HttpResponse, ApiError> {
+    let caller = cx.caller()?;
+    let input = body.value;
+    let command = CreateIssuer {
+        id: input.id,
+        name: input.name,
+        kind: input.r#type,
+        config: input.config,
+        enabled: input.enabled.unwrap_or(true),
+        hierarchy_mode: input.hierarchy_mode,
+        source: "database",
+    };
+    cx.change(&body.digest, async |tx| {
+        let made = certctl_inventory::create_issuer(tx, cx.ambient(), caller, command).await?;
+        let (updated_at, version) = (made.updated_at, made.row_version);
+        Ok(Reply::created(IssuerBody::from(made)).version(updated_at, version))
+    })
+    .await
+}
