@@ -6,15 +6,17 @@ use crate::scheduler::Scheduler;
 use crate::{local_issuer, tls};
 use actix_web::HttpServer;
 use actix_web::dev::ServerHandle;
-use certctl_agents::EnrolmentToken;
+use certctl_agents::{EnrolmentToken, FleetSettings, agent_offline_sweep};
 use certctl_audit::{Action, AuditEvent};
 use certctl_http::edge::ApiError;
 use certctl_http::{AppConfig, AppState, Backends, Bootstrap, HttpSettings, KeyAuthenticator, RateLimitSettings};
 use certctl_issuers::{LocalIssuerSettings, LocalIssuers};
+use certctl_jobs::{SweepSettings, reap_timeouts, retry_due};
 use certctl_kernel::{DomainError, RequestContext};
 use certctl_port_issuer::IssuerRegistry;
 use certctl_ports::{Ambient, Change, KeyGenerator};
 use certctl_postgres::{Listener, Notice, Postgres};
+use certctl_renewal::{PurgeSettings, ScanSettings, purge, renewal_scan};
 use certctl_revocation::StatusSettings;
 use certctl_signers::RingKeys;
 use certctl_unit_of_work::{Database, Stores};
@@ -141,10 +143,12 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
     Ok(clean)
 }
 
+const BATCH: i64 = 500;
 const TIDY: Duration = Duration::from_secs(300);
 
 fn start_loops(config: &Config, scheduler: &Scheduler, app: &AppConfig) -> Vec<tokio::task::JoinHandle<()>> {
     let (tidy, crls, responders) = (app.clone(), app.clone(), app.clone());
+    let sweeps = SweepSettings { csr_timeout: certctl_time(config.awaiting_csr_timeout), ..SweepSettings::default() };
     let serving = |error: ApiError| DomainError::Internal { reason: error.to_string() };
     vec![
         scheduler.every("crl-generation", config.crl_interval, async move |_: &mut dyn Stores, _: &Ambient| {
@@ -153,10 +157,32 @@ fn start_loops(config: &Config, scheduler: &Scheduler, app: &AppConfig) -> Vec<t
         scheduler.every("ocsp-responders", config.crl_interval, async move |_: &mut dyn Stores, _: &Ambient| {
             responders.state.status().map_err(serving)?.responder_tick().await
         }),
+        scheduler.every(
+            "renewal-check",
+            config.renewal_check_interval,
+            async |stores: &mut dyn Stores, ambient: &Ambient| {
+                renewal_scan(stores, ambient, &ScanSettings::default()).await
+            },
+        ),
+        scheduler.every("job-retry", config.retry_interval, async move |stores: &mut dyn Stores, ambient: &Ambient| {
+            retry_due(stores, ambient, &sweeps).await
+        }),
+        scheduler.every(
+            "job-reaper",
+            config.job_timeout_interval,
+            async move |stores: &mut dyn Stores, ambient: &Ambient| reap_timeouts(stores, ambient, &sweeps).await,
+        ),
+        scheduler.every(
+            "agent-health",
+            config.agent_health_interval,
+            async |stores: &mut dyn Stores, ambient: &Ambient| {
+                let context = RequestContext::system("scheduler:agent-health");
+                agent_offline_sweep(stores, ambient, &context, FleetSettings::default(), BATCH).await
+            },
+        ),
         scheduler.every("housekeeping", TIDY, async move |stores: &mut dyn Stores, ambient: &Ambient| {
             tidy.state.tidy();
-            let purged = stores.purge_idempotency(ambient.now()).await?;
-            Ok(i64::try_from(purged).unwrap_or(i64::MAX))
+            purge(stores, ambient, &PurgeSettings::default()).await
         }),
     ]
 }
