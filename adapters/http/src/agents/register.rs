@@ -1,0 +1,106 @@
+//! `POST /api/v1/agents`
+
+use super::AgentBody;
+use crate::edge::pipeline::record_alone;
+use crate::edge::{ApiError, Cx, JsonBody, Reply};
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use certctl_agents::{Enrolled, Enroller, RegisterAgent};
+use certctl_kernel::ActorType;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A host that wants to be managed.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = AgentInput)]
+pub(crate) struct Input {
+    /// Unique among agents in service, up to 128 characters.
+    #[serde(default)]
+    #[schema(required = true)]
+    name: String,
+    /// Host it runs on.
+    #[serde(default)]
+    #[schema(required = true)]
+    hostname: String,
+    /// Operating system.
+    #[serde(default)]
+    os: String,
+    /// Processor architecture.
+    #[serde(default)]
+    architecture: String,
+    /// Address of the host.
+    #[serde(default)]
+    ip_address: String,
+    /// Version of the agent.
+    #[serde(default)]
+    version: String,
+}
+
+/// The agent with its key.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RegisteredAgent {
+    #[serde(flatten)]
+    agent: AgentBody,
+    /// The agent's key; shown this once.
+    api_key: String,
+}
+
+impl From<Enrolled> for RegisteredAgent {
+    fn from(enrolled: Enrolled) -> Self {
+        Self { agent: enrolled.agent.into(), api_key: enrolled.key.expose().clone() }
+    }
+}
+
+/// The enrolment token in a header of its own, or as bearer.
+fn presented(cx: &Cx) -> Option<&str> {
+    let bearer = || {
+        let (scheme, token) = cx.header("authorization")?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    };
+    cx.header("x-agent-bootstrap-token").or_else(bearer)
+}
+
+/// Registers an agent and shows its key once. An operator may, or the host itself with the enrolment token, sent as
+/// bearer or in `X-Agent-Bootstrap-Token`.
+#[utoipa::path(
+    post, path = "/api/v1/agents", tag = "agents", request_body = Input,
+    params(("X-Agent-Bootstrap-Token" = Option<String>, Header, description = "The enrolment token.")),
+    responses((status = 201, body = RegisteredAgent)),
+)]
+pub(crate) async fn handler(cx: Cx, body: Result<JsonBody<Input>, ApiError>) -> Result<HttpResponse, ApiError> {
+    let context = cx.context_of("anonymous", ActorType::Anonymous);
+    let enroller = match cx.caller_if_any() {
+        Some(caller) => Enroller::Operator(caller),
+        None => {
+            let admitted = match presented(&cx) {
+                Some(token) => cx.state().backends()?.enrolment.admits(token),
+                None => false,
+            };
+            if !admitted {
+                // Beyond the limit neither the answer nor the trail grows with the guesses.
+                cx.state().failure_limiter.check(cx.source_ip()).map_err(|wait| {
+                    ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Rate limit exceeded")
+                        .retry_after(wait)
+                })?;
+                record_alone(cx.state(), certctl_agents::registration_refused(&context)).await;
+                return Err(ApiError::unauthenticated("invalid_or_missing_bootstrap_token"));
+            }
+            Enroller::Token(&context)
+        }
+    };
+    let body = body?;
+    let input = body.value;
+    let command = RegisterAgent {
+        name: input.name,
+        hostname: input.hostname,
+        os: input.os,
+        architecture: input.architecture,
+        ip_address: input.ip_address,
+        version: input.version,
+    };
+    cx.change(&body.digest, async |tx| {
+        let enrolled = certctl_agents::register(tx, cx.ambient(), enroller, command).await?;
+        Ok(Reply::created(RegisteredAgent::from(enrolled)).secret())
+    })
+    .await
+}

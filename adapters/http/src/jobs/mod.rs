@@ -1,0 +1,108 @@
+//! Jobs.
+
+use crate::edge::{Gate, Route};
+use certctl_jobs::Job;
+use certctl_kernel::{Timestamp, timestamp};
+use certctl_rbac::Permission;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+mod cancel;
+mod get;
+mod list;
+mod verification;
+mod verify;
+
+/// The operations of this room.
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        crate::route!(Gate::Permission(Permission::JobRead), list),
+        crate::route!(Gate::Permission(Permission::JobRead), get),
+        crate::route!(Gate::Permission(Permission::JobCancel), cancel),
+        crate::route!(Gate::Permission(Permission::VerificationRun), verify),
+        crate::route!(Gate::Permission(Permission::VerificationRead), verification),
+    ]
+}
+
+/// Something to be done for a certificate.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Job)]
+pub(crate) struct JobBody {
+    id: String,
+    /// `Issuance`, `Renewal`, `Deployment` or `Validation`.
+    r#type: &'static str,
+    certificate_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    version_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    target_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    agent_id: Option<String>,
+    /// `Pending`, `AwaitingCSR`, `AwaitingApproval`, `Running`, `Completed`, `Failed` or `Cancelled`.
+    status: &'static str,
+    attempts: i32,
+    max_attempts: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    last_error: Option<String>,
+    #[serde(with = "timestamp::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    scheduled_at: Timestamp,
+    #[serde(with = "timestamp::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime, required = false)]
+    started_at: Option<Timestamp>,
+    #[serde(with = "timestamp::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime, required = false)]
+    completed_at: Option<Timestamp>,
+    #[serde(with = "timestamp::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// `pending`, `success`, `failed` or `skipped`.
+    verification_status: &'static str,
+    #[serde(with = "timestamp::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime, required = false)]
+    verified_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    verification_error: Option<String>,
+    /// The leaf that was seen, SHA-256 hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    verification_fingerprint: Option<String>,
+}
+
+impl From<Job> for JobBody {
+    fn from(job: Job) -> Self {
+        let verification_status = job.verification_status().as_str();
+        let (verified_at, verification_error, verification_fingerprint) = match job.verification {
+            Some(seen) => {
+                let fingerprint = Some(seen.actual_fingerprint).filter(|text| !text.is_empty());
+                (Some(seen.at), seen.error, fingerprint)
+            }
+            None => (None, None, None),
+        };
+        Self {
+            id: job.id,
+            r#type: job.kind.as_str(),
+            certificate_id: job.certificate_id,
+            version_id: job.version_id,
+            target_id: job.target_id,
+            agent_id: job.agent_id,
+            status: job.status.as_str(),
+            attempts: job.attempts,
+            max_attempts: job.max_attempts,
+            last_error: job.last_error,
+            scheduled_at: job.scheduled_at,
+            started_at: job.started_at,
+            completed_at: job.completed_at,
+            created_at: job.created_at,
+            verification_status,
+            verified_at,
+            verification_error,
+            verification_fingerprint,
+        }
+    }
+}
