@@ -1,20 +1,22 @@
 //! What both exports share: the limit, the transaction, and the event of a failure.
 
-use crate::edge::{ApiError, Cx};
+use crate::edge::{ApiError, BodyDigest, Cx, Reply};
 use actix_web::http::StatusCode;
 use certctl_kernel::DomainError;
 use certctl_rbac::Caller;
 use certctl_unit_of_work::Stores;
 use serde_json::json;
 
-/// Runs an export in a transaction of its own and saves it with its event.
+/// Runs an export in a transaction of its own and saves it with its event. What is exported is never kept for replays:
+/// a repeated `Idempotency-Key` is refused.
 pub(super) async fn run<T>(
     cx: &Cx,
-    caller: &Caller,
+    digest: &BodyDigest,
     id: &str,
     format: &str,
-    work: impl AsyncFnOnce(&mut dyn Stores) -> Result<T, DomainError>,
+    work: impl AsyncFnOnce(&mut dyn Stores, &Caller) -> Result<T, DomainError>,
 ) -> Result<T, ApiError> {
+    let caller = cx.caller()?;
     if let Some(limiter) = &cx.state().export_limiter {
         let actor = &caller.context.actor;
         limiter.check(&format!("{}:{}", actor.kind.as_str(), actor.id)).map_err(|_| {
@@ -25,15 +27,17 @@ pub(super) async fn run<T>(
                 .retry_after(3600)
         })?;
     }
-    let mut unit = cx.state().db.begin().await?;
-    match work(unit.stores()).await {
-        Ok(exported) => {
-            unit.save().await?;
-            Ok(exported)
-        }
-        Err(error) => {
-            unit.discard().await?;
-            let refused = answer(error);
+    let mut exported = None;
+    let outcome = cx
+        .change(digest, async |tx| {
+            exported = Some(work(tx, caller).await.map_err(answer)?);
+            Ok(Reply::<()>::no_content().secret())
+        })
+        .await;
+    match (outcome, exported) {
+        (Ok(_), Some(exported)) => Ok(exported),
+        (Ok(_), None) => Err(ApiError::internal("an export was saved without its content")),
+        (Err(refused), _) => {
             if refused.code == certctl_inventory::NO_VERSION || refused.status == StatusCode::UNPROCESSABLE_ENTITY {
                 let mut unit = cx.state().db.begin().await?;
                 certctl_inventory::export_failed(unit.stores(), caller, id, format, &refused.code).await?;

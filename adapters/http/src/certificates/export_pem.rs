@@ -1,6 +1,6 @@
 //! `GET /api/v1/certificates/{id}/export/pem`
 
-use crate::edge::{ApiError, Cx, QueryParams};
+use crate::edge::{ApiError, BodyDigest, Cx, QueryParams};
 use actix_web::HttpResponse;
 use certctl_inventory::ExportCertificate;
 use serde::Serialize;
@@ -32,11 +32,11 @@ pub(crate) struct PemExport {
     ),
 )]
 pub(crate) async fn handler(cx: Cx, mut params: QueryParams) -> Result<HttpResponse, ApiError> {
-    let (id, caller) = (cx.path("id")?, cx.caller()?);
+    let id = cx.path("id")?;
     let download = params.flag("download")?.unwrap_or(false);
     let command = ExportCertificate { id: id.clone(), version_id: params.text("version_id") };
     params.finish()?;
-    let export = super::export::run(&cx, caller, &id, "pem", async |tx| {
+    let export = super::export::run(&cx, &BodyDigest::default(), &id, "pem", async |tx, caller| {
         certctl_inventory::export_pem(tx, caller, command).await
     })
     .await?;

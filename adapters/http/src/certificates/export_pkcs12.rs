@@ -29,17 +29,14 @@ pub(crate) struct Input {
     ),
 )]
 pub(crate) async fn handler(cx: Cx, mut params: QueryParams, body: JsonBody<Input>) -> Result<HttpResponse, ApiError> {
-    let (id, caller) = (cx.path("id")?, cx.caller()?);
-    if cx.header("idempotency-key").is_some() {
-        return Err(ApiError::invalid("Idempotency-Key", "not_supported", "exports change nothing; leave it out"));
-    }
+    let id = cx.path("id")?;
     let password = Secret::new(body.value.password.unwrap_or_default());
     if password.expose().chars().count() > 1024 {
         return Err(ApiError::invalid("password", "too_long", "must have at most 1024 characters"));
     }
     let command = ExportCertificate { id: id.clone(), version_id: params.text("version_id") };
     params.finish()?;
-    let export = super::export::run(&cx, caller, &id, "pkcs12", async |tx| {
+    let export = super::export::run(&cx, &body.digest, &id, "pkcs12", async |tx, caller| {
         certctl_inventory::export_pkcs12(tx, caller, command, password.expose()).await
     })
     .await?;

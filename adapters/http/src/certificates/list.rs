@@ -104,3 +104,29 @@ fn sort(params: &mut QueryParams) -> Result<CertificateSort, ApiError> {
     let order = if prefixed || downwards { SortOrder::Descending } else { SortOrder::Ascending };
     Ok(CertificateSort { key: *key, order })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::FromRequest as _;
+    use actix_web::dev::Payload;
+    use actix_web::test::TestRequest;
+
+    async fn parsed(query: &str) -> Result<CertificateSort, ApiError> {
+        let request = TestRequest::with_uri(&format!("/?{query}")).to_http_request();
+        let mut params = QueryParams::from_request(&request, &mut Payload::None).await?;
+        sort(&mut params)
+    }
+
+    #[actix_web::test]
+    async fn the_order_reads_both_spellings_and_refuses_unknown_keys() {
+        let by = |key, order| CertificateSort { key, order };
+        let (up, down) = (SortOrder::Ascending, SortOrder::Descending);
+        assert_eq!(parsed("").await.expect("no order"), by(CertificateSortKey::CreatedAt, up));
+        assert_eq!(parsed("sort=-notAfter").await.expect("a prefix"), by(CertificateSortKey::ExpiresAt, down));
+        let apart = parsed("sort=commonName&sort_desc=true").await.expect("a direction apart");
+        assert_eq!(apart, by(CertificateSortKey::CommonName, down));
+        let refused = parsed("sort=colour").await.expect_err("not a key");
+        assert_eq!((refused.errors[0].field.as_str(), refused.errors[0].code.as_str()), ("sort", "unknown_value"));
+    }
+}

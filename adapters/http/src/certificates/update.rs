@@ -16,9 +16,11 @@ use utoipa::ToSchema;
 pub(crate) struct Input {
     /// Unique; empty means unchanged, as for every member that can't be cleared.
     #[serde(default)]
-    name: Option<String>,
+    #[schema(value_type = String, required = false)]
+    name: Patch<String>,
     #[serde(default)]
-    common_name: Option<String>,
+    #[schema(value_type = String, required = false)]
+    common_name: Patch<String>,
     /// Alternative names as a whole.
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>)]
@@ -27,13 +29,17 @@ pub(crate) struct Input {
     #[schema(value_type = Option<String>)]
     environment: Patch<String>,
     #[serde(default)]
-    owner_id: Option<String>,
+    #[schema(value_type = String, required = false)]
+    owner_id: Patch<String>,
     #[serde(default)]
-    team_id: Option<String>,
+    #[schema(value_type = String, required = false)]
+    team_id: Patch<String>,
     #[serde(default)]
-    issuer_id: Option<String>,
+    #[schema(value_type = String, required = false)]
+    issuer_id: Patch<String>,
     #[serde(default)]
-    renewal_policy_id: Option<String>,
+    #[schema(value_type = String, required = false)]
+    renewal_policy_id: Patch<String>,
     /// Empty clears.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
@@ -107,14 +113,14 @@ pub(crate) async fn handler(cx: Cx, body: JsonBody<Input>) -> Result<HttpRespons
     let command = UpdateCertificate {
         id: id.clone(),
         expected_version,
-        name: input.name,
-        common_name: input.common_name,
+        name: required("name", input.name)?,
+        common_name: required("common_name", input.common_name)?,
         sans: input.sans,
         environment: input.environment,
-        owner_id: input.owner_id,
-        team_id: input.team_id,
-        issuer_id: input.issuer_id,
-        renewal_policy_id: input.renewal_policy_id,
+        owner_id: required("owner_id", input.owner_id)?,
+        team_id: required("team_id", input.team_id)?,
+        issuer_id: required("issuer_id", input.issuer_id)?,
+        renewal_policy_id: required("renewal_policy_id", input.renewal_policy_id)?,
         certificate_profile_id: input.certificate_profile_id,
         tags: input.tags,
         target_ids: targets.clone(),
@@ -129,4 +135,29 @@ pub(crate) async fn handler(cx: Cx, body: JsonBody<Input>) -> Result<HttpRespons
         Ok(Reply::ok(CertificateBody::from(changed)).version(updated_at, version))
     })
     .await
+}
+
+/// A member that can't be cleared.
+fn required(field: &str, patch: Patch<String>) -> Result<Option<String>, ApiError> {
+    match patch {
+        Patch::Keep => Ok(None),
+        Patch::Clear => Err(ApiError::invalid(field, "required", "can't be cleared; leave it out to keep it")),
+        Patch::Set(value) => Ok(Some(value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn null_is_refused_for_a_member_that_every_certificate_has_and_clears_the_others() {
+        let input: Input = serde_json::from_str(r#"{"owner_id": null, "certificate_profile_id": null, "status": 1}"#)
+            .expect("the members have the right types");
+        let refused = required("owner_id", input.owner_id).expect_err("an owner is needed");
+        assert_eq!((refused.errors[0].field.as_str(), refused.errors[0].code.as_str()), ("owner_id", "required"));
+        assert_eq!(required("team_id", input.team_id).expect("absent members stay"), None);
+        assert!(matches!(input.certificate_profile_id, Patch::Clear));
+        assert!(matches!(input.target_ids, Patch::Keep));
+    }
 }
