@@ -34,6 +34,8 @@ pub struct DeploymentResult {
 pub struct JobReport {
     /// `Running`, `Completed` or `Failed`.
     pub status: JobStatus,
+    /// The attempt that the agent was given, where it tells; another attempt than the present one is over.
+    pub attempt: Option<i32>,
     /// Why it failed.
     pub error: Option<String>,
     /// How the deployment went.
@@ -100,6 +102,10 @@ pub async fn report_job(
         tx.certificate_for_update(&seen.certificate_id).await?;
     }
     let mut job = tx.job_for_update(job_id).await?.filter(is_own).ok_or_else(unknown)?;
+    if report.attempt.is_some_and(|attempt| attempt != job.attempts) && job.status == JobStatus::Running {
+        let message = "the job went on without this attempt: its lease had ended";
+        return Err(DomainError::conflict("lease_lost", message));
+    }
     let now = ambient.now();
     let owner = format!("agent:{agent_id}");
     let details = json!({

@@ -141,3 +141,85 @@ pub async fn fail(
 pub(crate) async fn save(tx: &mut (impl JobStore + ?Sized), job: &Job) -> Result<(), DomainError> {
     if tx.save_job(job).await? { Ok(()) } else { Err(StoreError::Conflict.into()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+    use time::OffsetDateTime;
+
+    fn now() -> Timestamp {
+        OffsetDateTime::UNIX_EPOCH + Duration::days(20_000)
+    }
+
+    fn certificate() -> Certificate {
+        Certificate {
+            id: "mc-1".into(),
+            tenant_id: certctl_kernel::DEFAULT_TENANT.into(),
+            name: "web".into(),
+            common_name: "web.example.com".into(),
+            sans: vec![],
+            environment: String::new(),
+            owner_id: "owner-1".into(),
+            team_id: "team-1".into(),
+            issuer_id: "iss-local".into(),
+            renewal_policy_id: "rp-default".into(),
+            certificate_profile_id: None,
+            status: CertificateStatus::RenewalInProgress,
+            expires_at: None,
+            next_renewal_at: None,
+            tags: BTreeMap::new(),
+            target_ids: vec![],
+            current_version_id: None,
+            last_renewal_at: None,
+            last_deployment_at: None,
+            revoked_at: None,
+            revocation_reason: None,
+            source: "API".into(),
+            row_version: 1,
+            created_at: now(),
+            updated_at: now(),
+            archived_at: None,
+        }
+    }
+
+    #[test]
+    fn a_certificate_without_a_request_has_the_state_of_its_dates() {
+        let never = certificate();
+        assert_eq!(settled_status(&never, true, now()), CertificateStatus::Failed);
+        assert_eq!(settled_status(&never, false, now()), CertificateStatus::Pending);
+        let valid = Certificate { expires_at: Some(now() + Duration::days(60)), ..certificate() };
+        assert_eq!(settled_status(&valid, true, now()), CertificateStatus::Active);
+        let due = Certificate { next_renewal_at: Some(now()), ..valid.clone() };
+        assert_eq!(settled_status(&due, true, now()), CertificateStatus::Expiring);
+        let ended = Certificate { expires_at: Some(now()), ..due.clone() };
+        assert_eq!(settled_status(&ended, true, now()), CertificateStatus::Expired);
+        let revoked = Certificate { revoked_at: Some(now()), ..due };
+        assert_eq!(settled_status(&revoked, true, now()), CertificateStatus::Revoked);
+    }
+
+    #[test]
+    fn reasons_are_readable_and_bounded() {
+        let failure = JobFailure::new(&format!("\u{1b}[31m{}", "ü".repeat(5000)), ErrorClass::Transient);
+        assert!(failure.reason.len() <= LONGEST_REASON && failure.reason.starts_with("[31m"));
+        assert_eq!(JobFailure::new(" \0 ", ErrorClass::Transient).reason, "failed without a reason");
+    }
+
+    #[test]
+    fn pauses_double_up_to_six_hours() {
+        let middle = u32::MAX / 2;
+        let minutes = |attempts| backoff(600, attempts, middle).whole_minutes();
+        assert_eq!([minutes(1), minutes(2), minutes(3)].map(|m| (m + 5) / 10), [1, 2, 4]);
+        assert!((LONGEST_PAUSE - backoff(600, 30, middle)).whole_seconds().abs() <= 1);
+    }
+
+    proptest! {
+        #[test]
+        fn every_pause_lies_within_a_fifth_of_its_step(base in 60..=86_400_i32, attempts in 1..12_i32, draw: u32) {
+            let step = (i64::from(base) << (attempts - 1)).min(LONGEST_PAUSE.whole_seconds());
+            let pause = backoff(base, attempts, draw).whole_milliseconds();
+            prop_assert!(pause >= i128::from(step) * 800 && pause <= i128::from(step) * 1200);
+        }
+    }
+}
