@@ -311,7 +311,7 @@ async fn filters_find_what_they_name_alone_and_together() {
         (1, CertificateFilter { expires_after: day(90), expires_before: day(92), ..all() }),
         (0, CertificateFilter { created_after: day(1), ..all() }),
         (1, CertificateFilter { q: Some("ALT777.".to_owned()), ..all() }),
-        (142, CertificateFilter { q: Some("h3.example".to_owned()), hide_archived: true, ..all() }),
+        (143, CertificateFilter { q: Some("h3.example".to_owned()), hide_archived: true, ..all() }),
         (1, CertificateFilter { within: Some(vec![Scope::Issuer(other.issuer_id.clone())]), ..all() }),
         (0, CertificateFilter { within: Some(vec![Scope::Profile("p".to_owned())]), ..all() }),
         (0, CertificateFilter { owner_id: Some(other.owner_id.clone()), issuer_id: Some(first.issuer_id), ..all() }),

@@ -333,3 +333,114 @@ pub async fn archive_certificate(
     tx.record(AuditEvent::new(Action::CertificateArchived, &caller.context, id, details)).await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn certificate(common_name: &str, sans: &[&str]) -> Certificate {
+        let at = time::OffsetDateTime::UNIX_EPOCH + time::Duration::days(20_000);
+        Certificate {
+            id: "mc-1".to_owned(),
+            tenant_id: DEFAULT_TENANT.to_owned(),
+            name: "web".to_owned(),
+            common_name: common_name.to_owned(),
+            sans: sans.iter().map(|san| (*san).to_owned()).collect(),
+            environment: String::new(),
+            owner_id: "o-1".to_owned(),
+            team_id: "t-1".to_owned(),
+            issuer_id: "iss-1".to_owned(),
+            renewal_policy_id: "rp-1".to_owned(),
+            certificate_profile_id: None,
+            status: CertificateStatus::Pending,
+            expires_at: None,
+            next_renewal_at: None,
+            tags: BTreeMap::new(),
+            target_ids: Vec::new(),
+            current_version_id: None,
+            last_renewal_at: None,
+            last_deployment_at: None,
+            revoked_at: None,
+            revocation_reason: None,
+            source: sources::API.to_owned(),
+            row_version: 1,
+            created_at: at,
+            updated_at: at,
+            archived_at: None,
+        }
+    }
+
+    fn broken(mut certificate: Certificate) -> Vec<String> {
+        let mut broken = Broken::default();
+        check(&mut certificate, &mut broken);
+        broken.0.into_iter().map(|error| format!("{} {}", error.field, error.code)).collect()
+    }
+
+    #[test]
+    fn names_take_the_form_that_stands_in_the_leaf() {
+        let mut given = certificate("WWW.Example.com", &["WWW.Example.com", "www.example.com", "2001:DB8:0::1"]);
+        let mut broken = Broken::default();
+        check(&mut given, &mut broken);
+        assert_eq!(broken.0, []);
+        assert_eq!(given.common_name, "www.example.com");
+        assert_eq!(given.sans, ["www.example.com", "2001:db8::1"]);
+    }
+
+    #[test]
+    fn every_broken_rule_is_named_at_once() {
+        let given = Certificate {
+            name: String::new(),
+            environment: "x".repeat(51),
+            owner_id: String::new(),
+            team_id: "../etc".to_owned(),
+            tags: BTreeMap::from([(String::new(), "x".to_owned())]),
+            ..certificate("a b", &["ok.example.com", "-bad.example.com"])
+        };
+        assert_eq!(
+            broken(given),
+            [
+                "name required",
+                "common_name san_invalid",
+                "sans san_invalid",
+                "environment too_long",
+                "owner_id required",
+                "team_id unknown_reference",
+                "tags required",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_common_name_may_be_a_host_an_address_or_a_mailbox_but_no_uri() {
+        for good in ["example.com", "*.example.com", "192.0.2.7", "2001:db8::1", "ops@example.com"] {
+            assert_eq!(broken(certificate(good, &[])), Vec::<String>::new(), "{good}");
+        }
+        for bad in ["https://example.com/", "spiffe://a/b"] {
+            assert_eq!(broken(certificate(bad, &[])), ["common_name san_invalid"], "{bad}");
+        }
+        assert_eq!(broken(certificate(" ", &[])), ["common_name required"]);
+    }
+
+    #[test]
+    fn a_permission_may_be_held_for_the_issuer_or_the_profile() {
+        assert_eq!(scopes_of("i", None), [Scope::Issuer("i".to_owned())]);
+        assert_eq!(scopes_of("i", Some("p")), [Scope::Issuer("i".to_owned()), Scope::Profile("p".to_owned())]);
+    }
+
+    proptest! {
+        #[test]
+        fn checking_twice_changes_nothing_more(name in "[A-Za-z0-9.*@:-]{1,40}") {
+            let mut once = certificate(&name, &[&name]);
+            let mut first = Broken::default();
+            check(&mut once, &mut first);
+            if first.0.is_empty() {
+                let mut twice = once.clone();
+                let mut second = Broken::default();
+                check(&mut twice, &mut second);
+                prop_assert!(second.0.is_empty());
+                prop_assert_eq!(twice, once);
+            }
+        }
+    }
+}

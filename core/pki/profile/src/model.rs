@@ -181,3 +181,60 @@ impl Profile {
         self.allow_short_lived && self.max_ttl_seconds > 0 && self.max_ttl_seconds < crate::validation::SHORT_LIVED
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A profile that allows the usual.
+    pub(crate) fn profile() -> Profile {
+        let at = time::OffsetDateTime::UNIX_EPOCH + time::Duration::days(20_000);
+        Profile {
+            id: "prof-1".to_owned(),
+            tenant_id: "t-default".to_owned(),
+            name: "web".to_owned(),
+            description: String::new(),
+            allowed_key_algorithms: vec![KeyRule { algorithm: KeyAlgorithm::Ecdsa, min_size: 256 }],
+            max_ttl_seconds: 0,
+            allowed_ekus: vec![Eku::ServerAuth],
+            required_san_patterns: Vec::new(),
+            spiffe_uri_pattern: String::new(),
+            allow_short_lived: false,
+            must_staple: false,
+            required_csr_attributes: Vec::new(),
+            acme_auth_mode: AcmeAuthMode::TrustAuthenticated,
+            requires_approval: false,
+            allow_wildcards: true,
+            enabled: true,
+            default_owner_id: None,
+            default_team_id: None,
+            default_policy_id: None,
+            default_issuer_id: None,
+            row_version: 1,
+            created_at: at,
+            updated_at: at,
+        }
+    }
+
+    #[test]
+    fn a_key_passes_when_it_passes_one_rule() {
+        let both = Profile {
+            allowed_key_algorithms: vec![
+                KeyRule { algorithm: KeyAlgorithm::Ecdsa, min_size: 384 },
+                KeyRule { algorithm: KeyAlgorithm::Rsa, min_size: 3072 },
+            ],
+            ..profile()
+        };
+        assert!(both.allows_key(KeyAlgorithm::Ecdsa, 384) && both.allows_key(KeyAlgorithm::Rsa, 4096));
+        assert!(!both.allows_key(KeyAlgorithm::Ecdsa, 256) && !both.allows_key(KeyAlgorithm::Rsa, 2048));
+        assert!(!both.allows_key(KeyAlgorithm::Ed25519, 256));
+    }
+
+    #[test]
+    fn short_lived_means_allowed_and_capped_under_an_hour() {
+        let lives = |allowed, cap| Profile { allow_short_lived: allowed, max_ttl_seconds: cap, ..profile() };
+        assert!(lives(true, 3599).is_short_lived());
+        assert!(!lives(true, 3600).is_short_lived() && !lives(true, 0).is_short_lived());
+        assert!(!lives(false, 60).is_short_lived());
+    }
+}

@@ -104,3 +104,102 @@ impl Profile {
         broken
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::tests::profile;
+    use proptest::prelude::*;
+
+    fn dns(value: &str) -> RequestedName {
+        RequestedName { kind: NameKind::Dns, value: value.to_owned() }
+    }
+
+    fn uri(value: &str) -> RequestedName {
+        RequestedName { kind: NameKind::Uri, value: value.to_owned() }
+    }
+
+    fn codes(profile: &Profile, names: &[RequestedName]) -> Vec<String> {
+        profile.name_violations(names).into_iter().map(|error| error.code).collect()
+    }
+
+    #[test]
+    fn a_pattern_holds_for_the_whole_name_with_or_without_anchors() {
+        for pattern in [r"[a-z]+\.example\.com", r"^[a-z]+\.example\.com$", r"^[a-z]+\.example\.com"] {
+            let strict = Profile { required_san_patterns: vec![pattern.to_owned()], ..profile() };
+            assert_eq!(codes(&strict, &[dns("web.example.com")]), Vec::<String>::new(), "{pattern}");
+            assert_eq!(codes(&strict, &[dns("web.example.com.evil.org")]), ["san_not_allowed"], "{pattern}");
+            assert_eq!(codes(&strict, &[dns("evil.org/web.example.com")]), ["san_not_allowed"], "{pattern}");
+        }
+    }
+
+    #[test]
+    fn alternatives_in_a_pattern_are_anchored_together() {
+        let strict = Profile { required_san_patterns: vec!["a|b".to_owned()], ..profile() };
+        assert_eq!(codes(&strict, &[dns("ax")]), ["san_not_allowed"]);
+        assert_eq!(codes(&strict, &[dns("xb")]), ["san_not_allowed"]);
+        assert_eq!(codes(&strict, &[dns("b")]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_escaped_dollar_at_the_end_stays_a_dollar() {
+        assert!(compile(r"a\$").expect("compiles").is_match("a$"));
+        assert!(!compile(r"a\$").expect("compiles").is_match("a"));
+    }
+
+    #[test]
+    fn a_stored_pattern_that_no_longer_compiles_shuts_the_gate() {
+        let broken = Profile { required_san_patterns: vec!["(".to_owned()], ..profile() };
+        assert_eq!(codes(&broken, &[dns("web.example.com")]), ["san_pattern_broken", "san_not_allowed"]);
+    }
+
+    #[test]
+    fn wildcards_need_the_profiles_leave() {
+        let strict = Profile { allow_wildcards: false, ..profile() };
+        assert_eq!(codes(&strict, &[dns("*.example.com")]), ["wildcard_not_allowed"]);
+        assert_eq!(codes(&profile(), &[dns("*.example.com")]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn uris_answer_to_the_spiffe_pattern_alone() {
+        let strict = Profile {
+            required_san_patterns: vec!["web".to_owned()],
+            spiffe_uri_pattern: "spiffe://example.org/ns/*/sa/web".to_owned(),
+            ..profile()
+        };
+        let fitting = uri("spiffe://example.org/ns/prod/sa/web");
+        assert_eq!(codes(&strict, &[dns("web"), fitting.clone()]), Vec::<String>::new());
+        assert_eq!(codes(&strict, &[dns("web")]), ["spiffe_required"]);
+        assert_eq!(codes(&strict, &[fitting.clone(), fitting]), ["spiffe_one_uri"]);
+        assert_eq!(codes(&strict, &[uri("https://example.org/")]), ["spiffe_not_allowed"]);
+    }
+
+    #[test]
+    fn stars_stand_for_whole_segments() {
+        let fits = |pattern, uri| spiffe_matches(pattern, uri);
+        assert!(fits("spiffe://a/*", "spiffe://a/x/y"));
+        assert!(!fits("spiffe://a/*", "spiffe://a"));
+        assert!(!fits("spiffe://a/*", "spiffe://a/"));
+        assert!(!fits("spiffe://a/*", "spiffe://a/x//y"));
+        assert!(!fits("spiffe://a/*/z", "spiffe://a/x/y/z"));
+        assert!(!fits("spiffe://a/x", "spiffe://b/x"));
+        assert!(!fits("spiffe://a/x", "spiffe://a/x/y"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_literal_pattern_matches_itself_and_nothing_longer(name in "[a-z]{1,12}\\.[a-z]{2,5}", extra in "[a-z.]{1,5}") {
+            let pattern = compile(&regex::escape(&name)).expect("escaped text compiles");
+            prop_assert!(pattern.is_match(&name));
+            let longer = [format!("{name}{extra}"), format!("{extra}{name}")];
+            prop_assert!(!pattern.is_match(&longer[0]) && !pattern.is_match(&longer[1]));
+        }
+
+        #[test]
+        fn no_pattern_makes_the_matcher_panic(pattern in ".{0,80}", name in ".{0,40}") {
+            if let Ok(pattern) = compile(&pattern) {
+                let _ = pattern.is_match(&name);
+            }
+        }
+    }
+}

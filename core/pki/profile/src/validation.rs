@@ -139,3 +139,71 @@ fn is_spiffe_pattern(text: &str) -> bool {
                     && segment.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')))
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::KeyRule;
+    use crate::model::tests::profile;
+
+    fn broken(profile: &Profile) -> Vec<String> {
+        check_profile(profile).into_iter().map(|error| format!("{} {}", error.field, error.code)).collect()
+    }
+
+    #[test]
+    fn the_usual_profile_is_sound() {
+        assert_eq!(broken(&profile()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_rule_names_its_member() {
+        let rule = |algorithm, min_size| Profile {
+            allowed_key_algorithms: vec![KeyRule { algorithm, min_size }],
+            ..profile()
+        };
+        let small = "allowed_key_algorithms[0].min_size out_of_range";
+        let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let cases = [
+            (Profile { name: " ".to_owned(), ..profile() }, "name required"),
+            (Profile { name: "x".repeat(256), ..profile() }, "name too_long"),
+            (rule(KeyAlgorithm::Rsa, 2047), small),
+            (rule(KeyAlgorithm::Ecdsa, 255), small),
+            (rule(KeyAlgorithm::Ecdsa, 522), small),
+            (rule(KeyAlgorithm::Ed25519, -1), small),
+            (Profile { allowed_ekus: vec![], ..profile() }, "allowed_ekus required"),
+            (Profile { max_ttl_seconds: -1, ..profile() }, "max_ttl_seconds out_of_range"),
+            (Profile { allow_short_lived: true, max_ttl_seconds: 3600, ..profile() }, "allow_short_lived ttl_too_long"),
+            (Profile { allow_short_lived: true, ..profile() }, "allow_short_lived ttl_too_long"),
+            (Profile { required_san_patterns: texts(&["("]), ..profile() }, "required_san_patterns[0] bad_pattern"),
+            (Profile { required_san_patterns: texts(&[""]), ..profile() }, "required_san_patterns[0] required"),
+            (Profile { required_san_patterns: texts(&["a"; 33]), ..profile() }, "required_san_patterns too_many"),
+            (
+                Profile { required_san_patterns: vec!["a".repeat(257)], ..profile() },
+                "required_san_patterns[0] too_long",
+            ),
+            (
+                Profile { required_csr_attributes: texts(&["shoeSize"]), ..profile() },
+                "required_csr_attributes[0] unknown_value",
+            ),
+            (
+                Profile { required_csr_attributes: texts(&["title", "title"]), ..profile() },
+                "required_csr_attributes[1] duplicate",
+            ),
+        ];
+        for (profile, expected) in cases {
+            assert_eq!(broken(&profile), [expected]);
+        }
+    }
+
+    #[test]
+    fn a_spiffe_pattern_has_a_literal_domain_and_a_path() {
+        for bad in
+            ["https://a/x", "spiffe://", "spiffe://a", "spiffe://*/x", "spiffe://A/x", "spiffe://a//x", "spiffe://a/.."]
+        {
+            let profile = Profile { spiffe_uri_pattern: bad.to_owned(), ..profile() };
+            assert_eq!(broken(&profile), ["spiffe_uri_pattern bad_pattern"], "{bad}");
+        }
+        let good = Profile { spiffe_uri_pattern: "spiffe://example.org/ns/*/sa/*".to_owned(), ..profile() };
+        assert_eq!(broken(&good), Vec::<String>::new());
+    }
+}
