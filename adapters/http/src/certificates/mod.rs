@@ -14,7 +14,9 @@ mod export;
 mod export_pem;
 mod export_pkcs12;
 mod get;
+pub(crate) mod issue;
 mod list;
+mod revoke;
 mod row;
 mod update;
 mod versions;
@@ -28,6 +30,8 @@ pub(crate) fn routes() -> Vec<Route> {
         crate::route!(Gate::Permission(Permission::CertEdit), update),
         crate::route!(Gate::Permission(Permission::CertDelete), archive),
         crate::route!(Gate::Permission(Permission::CertRead), versions),
+        crate::route!(Gate::Permission(Permission::CertIssue), issue),
+        crate::route!(Gate::Permission(Permission::CertRevoke), revoke),
         crate::route!(Gate::Permission(Permission::CertExport), export_pem),
         crate::route!(Gate::Permission(Permission::CertExport), export_pkcs12),
     ]
