@@ -2,11 +2,13 @@
 //!
 //! `edge` holds the pipeline every request passes; each resource has a folder with one file an operation.
 
+mod agents;
 mod audit;
 mod auth;
 mod certificates;
 pub mod edge;
 mod issuers;
+mod jobs;
 pub mod openapi;
 mod owners;
 mod pki;
@@ -16,6 +18,7 @@ mod renewal_policies;
 pub mod routes;
 mod search;
 mod state;
+mod targets;
 mod teams;
 
 pub use auth::{Bootstrap, KeyAuthenticator};

@@ -15,5 +15,8 @@ pub fn all() -> Vec<Route> {
     routes.extend(crate::profiles::routes());
     routes.extend(crate::renewal_policies::routes());
     routes.extend(crate::issuers::routes());
+    routes.extend(crate::agents::routes());
+    routes.extend(crate::targets::routes());
+    routes.extend(crate::jobs::routes());
     routes
 }

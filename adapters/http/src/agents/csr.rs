@@ -2,6 +2,7 @@
 
 use crate::edge::{ApiError, Cx, JsonBody, Reply};
 use actix_web::HttpResponse;
+use certctl_audit::{Action, AuditEvent};
 use certctl_deployment::AnsweredRequest;
 use certctl_inventory::sources;
 use certctl_issuance::IssueFromCsr;
@@ -9,6 +10,7 @@ use certctl_jobs::{ErrorClass, JobFailure};
 use certctl_kernel::DomainError;
 use certctl_rbac::Caller;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
 /// The answer to a job that awaits a CSR.
@@ -37,9 +39,14 @@ struct Refused {
     error: DomainError,
 }
 
+fn submitted(caller: &Caller, agent_id: &str, request: &AnsweredRequest) -> AuditEvent {
+    let details = json!({"agent_id": agent_id, "job_id": request.job.id});
+    AuditEvent::new(Action::CsrSubmitted, &caller.context, &request.certificate_id, details)
+}
+
 /// Records the refusal and, where the job can't go on as it is, ends its attempt. The refusal stands whether or not
 /// this can be stored; the job then runs into its timeout.
-async fn settle(cx: &Cx, caller: &Caller, refused: &Refused) {
+async fn settle(cx: &Cx, caller: &Caller, agent_id: &str, refused: &Refused) {
     let Refused { request, error } = refused;
     let class = match error {
         DomainError::Unprocessable(_) => Some(ErrorClass::Permanent),
@@ -49,12 +56,13 @@ async fn settle(cx: &Cx, caller: &Caller, refused: &Refused) {
     let outcome = async {
         let mut unit = cx.state().db.begin().await?;
         let tx = unit.stores();
-        let mut told = certctl_issuance::record_refusal(tx, caller, &request.certificate_id, error).await?;
+        tx.record(submitted(caller, agent_id, request)).await?;
+        certctl_issuance::record_refusal(tx, caller, &request.certificate_id, error).await?;
         if let Some(class) = class {
             let failure = JobFailure::new(&error.to_string(), class);
-            told |= certctl_deployment::fail_request(tx, cx.ambient(), caller, request, &failure).await?;
+            certctl_deployment::fail_request(tx, cx.ambient(), caller, request, &failure).await?;
         }
-        if told { unit.save().await? } else { unit.discard().await? }
+        unit.save().await?;
         Ok::<(), DomainError>(())
     };
     if let Err(error) = outcome.await {
@@ -80,12 +88,12 @@ pub(crate) async fn handler(cx: Cx, body: JsonBody<CsrInput>) -> Result<HttpResp
     let mut refused = None;
     let reply = cx
         .change(&body.digest, async |tx| {
-            let request =
-                certctl_deployment::request_to_answer(tx, caller, &id, certificate_id.as_deref()).await?;
+            let request = certctl_deployment::request_to_answer(tx, caller, &id, certificate_id.as_deref()).await?;
             if job_id.as_ref().is_some_and(|job| !job.is_empty() && *job != request.job.id) {
                 let message = "job_id is not the job of this certificate that waits for a CSR";
                 return Err(DomainError::conflict("no_job_awaiting_csr", message).into());
             }
+            tx.record(submitted(caller, &id, &request)).await?;
             let command = IssueFromCsr {
                 certificate_id: request.certificate_id.clone(),
                 csr_pem,
@@ -102,7 +110,7 @@ pub(crate) async fn handler(cx: Cx, body: JsonBody<CsrInput>) -> Result<HttpResp
         })
         .await;
     if let Some(refused) = refused {
-        settle(&cx, caller, &refused).await;
+        settle(&cx, caller, &id, &refused).await;
     }
     reply
 }

@@ -14,6 +14,9 @@ pub(crate) struct JobStatusInput {
     #[serde(default)]
     #[schema(required = true)]
     status: String,
+    /// The `attempts` of the work item, so that a report of an attempt that is over changes nothing.
+    #[serde(default)]
+    attempt: Option<i32>,
     /// Why it failed.
     #[serde(default)]
     error: Option<String>,
@@ -97,7 +100,12 @@ pub(crate) async fn handler(cx: Cx, body: JsonBody<JobStatusInput>) -> Result<Ht
     let input = body.value;
     let status = JobStatus::parse(&input.status)
         .ok_or_else(|| ApiError::invalid("status", "unknown_value", "must be Running, Completed or Failed"))?;
-    let report = JobReport { status, error: input.error, result: input.result.map(DeploymentResult::from) };
+    let report = JobReport {
+        status,
+        attempt: input.attempt,
+        error: input.error,
+        result: input.result.map(DeploymentResult::from),
+    };
     // Not by `Cx::change`: a repeated report changes nothing and so has no event to be saved with. For the same
     // reason it needs no idempotency key.
     let mut unit = cx.state().db.begin().await?;

@@ -15,7 +15,7 @@ use actix_web::HttpResponse;
     responses((status = 200, body = PageBody<AgentBody>), (status = 304, description = "Nothing changed.")),
 )]
 pub(crate) async fn handler(cx: Cx, mut params: QueryParams) -> Result<HttpResponse, ApiError> {
-    let list = params.list("agents-retired")?;
+    let list = params.list("retired-agents")?;
     params.finish()?;
     let caller = cx.caller()?;
     let page = cx.read(async |tx| Ok(certctl_agents::list_retired_agents(tx, caller, &list).await?)).await?;

@@ -6,7 +6,7 @@ use crate::edge::{ApiError, Cx, JsonBody, Reply};
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use certctl_agents::{Enrolled, Enroller, RegisterAgent};
-use certctl_kernel::ActorType;
+use certctl_kernel::{ActorType, RequestContext};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -60,6 +60,20 @@ fn presented(cx: &Cx) -> Option<&str> {
     cx.header("x-agent-bootstrap-token").or_else(bearer)
 }
 
+/// Requires the enrolment token; before the body is looked at, so that a stranger learns nothing from it.
+async fn admit(cx: &Cx, context: &RequestContext) -> Result<(), ApiError> {
+    let enrolment = &cx.state().backends()?.enrolment;
+    if presented(cx).is_some_and(|token| enrolment.admits(token)) {
+        return Ok(());
+    }
+    // Beyond the limit neither the answer nor the trail grows with the guesses.
+    cx.state().failure_limiter.check(cx.source_ip()).map_err(|wait| {
+        ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Rate limit exceeded").retry_after(wait)
+    })?;
+    record_alone(cx.state(), certctl_agents::registration_refused(context)).await;
+    Err(ApiError::unauthenticated("invalid_or_missing_bootstrap_token"))
+}
+
 /// Registers an agent and shows its key once. An operator may, or the host itself with the enrolment token, sent as
 /// bearer or in `X-Agent-Bootstrap-Token`.
 #[utoipa::path(
@@ -69,24 +83,11 @@ fn presented(cx: &Cx) -> Option<&str> {
 )]
 pub(crate) async fn handler(cx: Cx, body: Result<JsonBody<Input>, ApiError>) -> Result<HttpResponse, ApiError> {
     let context = cx.context_of("anonymous", ActorType::Anonymous);
-    let enroller = match cx.caller_if_any() {
-        Some(caller) => Enroller::Operator(caller),
-        None => {
-            let admitted = match presented(&cx) {
-                Some(token) => cx.state().backends()?.enrolment.admits(token),
-                None => false,
-            };
-            if !admitted {
-                // Beyond the limit neither the answer nor the trail grows with the guesses.
-                cx.state().failure_limiter.check(cx.source_ip()).map_err(|wait| {
-                    ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Rate limit exceeded")
-                        .retry_after(wait)
-                })?;
-                record_alone(cx.state(), certctl_agents::registration_refused(&context)).await;
-                return Err(ApiError::unauthenticated("invalid_or_missing_bootstrap_token"));
-            }
-            Enroller::Token(&context)
-        }
+    let enroller = if let Some(caller) = cx.caller_if_any() {
+        Enroller::Operator(caller)
+    } else {
+        admit(&cx, &context).await?;
+        Enroller::Token(&context)
     };
     let body = body?;
     let input = body.value;

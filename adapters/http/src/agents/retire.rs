@@ -74,8 +74,7 @@ pub(crate) async fn handler(cx: Cx, mut params: QueryParams) -> Result<HttpRespo
     let (id, caller) = (cx.path("id")?, cx.caller()?);
     // Not by `Cx::change`: retiring again changes nothing and so has no event to be saved with.
     let mut unit = cx.state().db.begin().await?;
-    let outcome =
-        certctl_agents::retire(unit.stores(), cx.ambient(), caller, &id, RetireAgent { force, reason }).await;
+    let outcome = certctl_agents::retire(unit.stores(), cx.ambient(), caller, &id, RetireAgent { force, reason }).await;
     match outcome {
         Ok(Retirement::Now { at, cascade, counts }) => {
             unit.save().await?;
