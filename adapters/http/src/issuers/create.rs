@@ -3,7 +3,10 @@
 use super::IssuerBody;
 use crate::edge::{ApiError, Cx, JsonBody, Reply};
 use actix_web::HttpResponse;
+use certctl_ca::Lend;
 use certctl_inventory::CreateIssuer;
+use certctl_kernel::DomainError;
+use certctl_port_issuer::IssuerError;
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -56,8 +59,22 @@ pub(crate) async fn handler(cx: Cx, body: JsonBody<Input>) -> Result<HttpRespons
     };
     cx.change(&body.digest, async |tx| {
         let made = certctl_inventory::create_issuer(tx, cx.ambient(), caller, command).await?;
+        // Its CA is made, or read from the operator's files, at once: what can't sign is refused here, and CRL and CA
+        // certificate can be fetched before the first leaf.
+        if let Some(backends) = &cx.state().backends {
+            backends.issuers.issuer(&mut Lend(tx), &made.id).await.map_err(refusal)?;
+        }
+        let made = tx.issuer(&made.id).await?.unwrap_or(made);
         let (updated_at, version) = (made.updated_at, made.row_version);
         Ok(Reply::created(IssuerBody::from(made)).version(updated_at, version))
     })
     .await
+}
+
+fn refusal(error: IssuerError) -> ApiError {
+    match error {
+        IssuerError::Unusable { code, message } => ApiError::invalid("config", code, message),
+        IssuerError::Misconfigured(errors) => DomainError::Validation(errors).into(),
+        other => DomainError::from(other).into(),
+    }
 }

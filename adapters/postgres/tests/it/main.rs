@@ -1,6 +1,7 @@
 //! Behaviour of the stores against a real PostgreSQL.
 
 mod audit;
+mod ca;
 mod certificates;
 mod cluster;
 mod edge;
@@ -12,4 +13,5 @@ mod org;
 mod platform;
 mod policy;
 mod schema;
+mod status;
 mod support;

@@ -76,11 +76,13 @@ pub struct PolicyInput<'a> {
 /// The permission to sign exactly one certificate. Only [`authorize`] makes one, an issuer consumes it, and it can't be
 /// copied.
 ///
-/// ```compile_fail
-/// let forged = certctl_ca::IssuanceAuthorization { leaf: todo!() };
+/// ```compile_fail,E0451
+/// fn forged(leaf: certctl_ca::AuthorizedLeaf) -> certctl_ca::IssuanceAuthorization {
+///     certctl_ca::IssuanceAuthorization { leaf }
+/// }
 /// ```
 ///
-/// ```compile_fail
+/// ```compile_fail,E0599
 /// fn twice(authorization: certctl_ca::IssuanceAuthorization) {
 ///     let copy = authorization.clone();
 /// }
