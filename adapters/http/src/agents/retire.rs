@@ -91,3 +91,17 @@ pub(crate) async fn handler(cx: Cx, mut params: QueryParams) -> Result<HttpRespo
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blocked_retirement_tells_by_what_in_the_shape_clients_parse() {
+        let counts = RetirementCounts { active_targets: 2, active_certificates: 1, pending_jobs: 0 };
+        let error = ApiError::from(RetireError::Blocked(counts));
+        assert_eq!((error.status, error.error), (StatusCode::CONFLICT, Some("blocked_by_dependencies")));
+        let expected = json!({"active_targets": 2, "active_certificates": 1, "pending_jobs": 0});
+        assert_eq!(error.extra.get("counts"), Some(&expected));
+    }
+}

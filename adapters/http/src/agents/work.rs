@@ -1,7 +1,8 @@
 //! `GET /api/v1/agents/{id}/work`
 
 use crate::edge::{ApiError, Cx, Reply};
-use actix_web::HttpResponse;
+use actix_web::http::Method;
+use actix_web::{HttpRequest, HttpResponse};
 use certctl_deployment::{LeaseSettings, WorkItem};
 use serde::Serialize;
 use serde_json::Value;
@@ -85,12 +86,13 @@ fn answer(cx: &Cx, items: Vec<WorkItem>) -> Result<HttpResponse, ApiError> {
         (status = 410, body = crate::edge::ErrorBody, description = "The agent is retired."),
     ),
 )]
-pub(crate) async fn handler(cx: Cx) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn handler(cx: Cx, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let (id, caller) = (cx.path("id")?, cx.caller()?);
     let sealer = cx.state().backends()?.sealer.as_ref();
     // Most polls find nothing; they cost one statement and no transaction.
     let waiting = cx.read(async |tx| Ok(certctl_deployment::work_waiting(tx, cx.ambient(), caller, &id).await?));
-    if !waiting.await? {
+    // Who asks without wanting the answer gets no jobs: they would lie idle until their lease ends.
+    if !waiting.await? || request.method() == Method::HEAD {
         return answer(&cx, Vec::new());
     }
     let mut unit = cx.state().db.begin().await?;
@@ -108,5 +110,52 @@ pub(crate) async fn handler(cx: Cx) -> Result<HttpResponse, ApiError> {
             unit.discard().await?;
             Err(error.into())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use certctl_deployment::{ClaimedTarget, ClaimedWork};
+    use certctl_jobs::{JobStatus, JobType};
+    use serde_json::json;
+
+    fn work(kind: JobType, status: JobStatus) -> ClaimedWork {
+        ClaimedWork {
+            job_id: "job-1".into(),
+            kind,
+            status,
+            attempts: 1,
+            certificate_id: "cert-1".into(),
+            common_name: "www.example.test".into(),
+            sans: vec![],
+            version_id: None,
+            fingerprint_sha256: None,
+            target: None,
+        }
+    }
+
+    #[test]
+    fn a_request_names_what_is_wanted_and_omits_what_it_lacks() {
+        let item = WorkItem { work: work(JobType::Renewal, JobStatus::AwaitingCSR), target_config: None };
+        let expected = json!({
+            "id": "job-1", "type": "Renewal", "certificate_id": "cert-1", "common_name": "www.example.test",
+            "sans": [], "status": "AwaitingCSR", "attempts": 1,
+        });
+        assert_eq!(json!(WorkItemBody::from(item)), expected);
+    }
+
+    #[test]
+    fn a_deployment_carries_the_complete_configuration_not_the_stored_one() {
+        let target = ClaimedTarget {
+            id: "target-1".into(),
+            kind: "NGINX".into(),
+            config: json!({"password": "********"}),
+            sealed_config: Some(vec![1]),
+        };
+        let claimed = ClaimedWork { target: Some(target), ..work(JobType::Deployment, JobStatus::Running) };
+        let body = json!(WorkItemBody::from(WorkItem { work: claimed, target_config: Some(json!({"password": "x"})) }));
+        assert_eq!((&body["target_id"], &body["target_type"]), (&json!("target-1"), &json!("NGINX")));
+        assert_eq!(body["target_config"], json!({"password": "x"}));
     }
 }
