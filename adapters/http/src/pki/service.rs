@@ -155,7 +155,8 @@ impl StatusService {
         let Some(newest) = responders.first() else { return OcspReply::Refused(ErrorStatus::Unauthorized) };
         match ocsp::CertId::of(&newest.ca.hashes, HashAlgorithm::Sha1, &serial) {
             Ok(entry) => self.answer(OcspRequest { entries: vec![entry], nonce: None }, &responders).await,
-            Err(_) => OcspReply::Refused(ErrorStatus::InternalError),
+            // Twenty octets with the high bit set: no such number can be written as a serial.
+            Err(_) => OcspReply::Refused(ErrorStatus::MalformedRequest),
         }
     }
 
@@ -206,30 +207,42 @@ impl StatusService {
     /// The responders of every CA generation of the issuer, newest first; made where there is none.
     async fn responders(&self, issuer_id: &str) -> Result<Arc<[Responder]>, DomainError> {
         let now = self.ambient.now();
-        let (known, epoch, _) = self.look(|kept| kept.responders.get(issuer_id).cloned());
+        let (known, ..) = self.look(|kept| kept.responders.get(issuer_id).cloned());
         if let Some(known) = known.filter(|list| list.iter().all(|responder| now < responder.not_after)) {
             return Ok(known);
         }
-        let mut responders = Vec::new();
-        let mut missing = Vec::new();
-        {
-            let mut unit = self.database.read().await?;
-            for authority in self.issuers.authorities(&mut Lend(unit.stores()), issuer_id).await? {
-                match stored_responder(unit.stores(), authority.as_ref(), &self.keys, now).await? {
-                    Some(responder) => responders.push(responder),
-                    None => missing.push((responders.len() + missing.len(), authority)),
-                }
+        let missing = match self.load_responders(issuer_id, now).await? {
+            (responders, missing) if missing.is_empty() => return Ok(responders),
+            (_, missing) => missing,
+        };
+        for authority in missing {
+            self.make_responder(authority.as_ref(), Replace::WhenGone).await?;
+        }
+        Ok(self.load_responders(issuer_id, now).await?.0)
+    }
+
+    /// The stored responders, and the CA generations that have none. They are kept when all are there.
+    async fn load_responders(
+        &self,
+        issuer_id: &str,
+        now: Timestamp,
+    ) -> Result<(Arc<[Responder]>, Vec<Arc<dyn StatusAuthority>>), DomainError> {
+        let (_, epoch, _) = self.look(|_| None::<()>);
+        let (mut responders, mut missing) = (Vec::new(), Vec::new());
+        let mut unit = self.database.read().await?;
+        for authority in self.issuers.authorities(&mut Lend(unit.stores()), issuer_id).await? {
+            match stored_responder(unit.stores(), authority.as_ref(), &self.keys, now).await? {
+                Some(responder) => responders.push(responder),
+                None => missing.push(authority),
             }
         }
-        for (place, authority) in missing {
-            let made = self.make_responder(authority.as_ref(), Replace::WhenGone).await?.0;
-            responders.insert(place.min(responders.len()), made);
-        }
         let responders: Arc<[Responder]> = responders.into();
-        self.keep(epoch, |kept| {
-            kept.responders.insert(issuer_id.to_owned(), Arc::clone(&responders));
-        });
-        Ok(responders)
+        if missing.is_empty() {
+            self.keep(epoch, |kept| {
+                kept.responders.insert(issuer_id.to_owned(), Arc::clone(&responders));
+            });
+        }
+        Ok((responders, missing))
     }
 
     async fn make_responder(
