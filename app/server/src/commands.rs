@@ -28,17 +28,28 @@ pub(crate) enum Command {
     /// Run the server (the default).
     Serve(Serve),
     /// Look at the configuration.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  certctl-server config check\n  certctl-server config show --format toml\n  \
+                      certctl-server --config ./certctl.toml config check\n  certctl-server config docs > settings.md"
+    )]
     Config(ConfigCommand),
     /// Bring the database schema up to this build.
     Migrate(Migrate),
     /// Print the OpenAPI document of this build.
     Openapi,
     /// The control plane's own TLS material.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  certctl-server tls ca > ca.pem && curl --cacert ca.pem https://localhost:8443/health"
+    )]
     Tls(TlsCommand),
     /// Encryption keys.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  umask 077; certctl-server keys init > /etc/certctl/encryption.key\n  \
+                      export CERTCTL_CONFIG_ENCRYPTION_KEY_FILE=/etc/certctl/encryption.key"
+    )]
     Keys(KeysCommand),
 }
 
@@ -51,6 +62,7 @@ pub(crate) enum ConfigCommand {
     Check,
     /// Print effective values with their origin; secrets are masked.
     Show {
+        /// How to print them.
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
     },
@@ -81,30 +93,11 @@ impl ConfigCommand {
     /// Runs it; returns the exit code.
     pub(crate) fn run(&self, raw: &config::Raw, unix_now: i64) -> u8 {
         match self {
-            Self::Check => match config::Config::from_raw(raw, unix_now, crate::data_dir::default_path()) {
-                Ok(config) => {
-                    warn(raw);
-                    let problems = crate::boot::check_files(&config);
-                    for problem in &problems {
-                        eprintln!("error: {problem}");
-                    }
-                    if problems.is_empty() {
-                        println!("the configuration is sound");
-                        return 0;
-                    }
-                    2
-                }
-                Err(problems) => {
-                    warn(raw);
-                    for problem in problems {
-                        eprintln!("error: {problem}");
-                    }
-                    2
-                }
-            },
+            Self::Check => check(raw, unix_now),
             Self::Show { format } => {
                 print!("{}", config::show(raw, *format));
-                0
+                report("error", &raw.problems);
+                if raw.problems.is_empty() { 0 } else { UNSOUND }
             }
             Self::Docs => {
                 print!("{}", config::docs());
@@ -114,8 +107,28 @@ impl ConfigCommand {
     }
 }
 
-fn warn(raw: &config::Raw) {
-    for warning in &raw.warnings {
-        eprintln!("warning: {warning}");
+const UNSOUND: u8 = 2;
+
+fn check(raw: &config::Raw, unix_now: i64) -> u8 {
+    report("warning", &raw.warnings);
+    let problems = match config::Config::from_raw(raw, unix_now, crate::data_dir::default_path()) {
+        Ok(config) => {
+            let mut problems = crate::boot::check_files(&config);
+            problems.extend(config::check_files(&config, crate::boot::ambient().now()));
+            problems
+        }
+        Err(problems) => problems.iter().map(ToString::to_string).collect(),
+    };
+    report("error", &problems);
+    if problems.is_empty() {
+        println!("the configuration is sound");
+        return 0;
+    }
+    UNSOUND
+}
+
+fn report(kind: &str, lines: &[impl std::fmt::Display]) {
+    for line in lines {
+        eprintln!("{kind}: {line}");
     }
 }

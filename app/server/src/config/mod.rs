@@ -1,5 +1,9 @@
 //! The configuration: typed, checked as a whole, every problem reported at once.
 
+mod advice;
+mod check;
+mod file;
+mod known;
 mod registry;
 mod show;
 mod source;
@@ -8,6 +12,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use check::check_files;
 pub(crate) use show::{Format, docs, show};
 pub(crate) use source::{Problem, Raw, collect};
 
@@ -26,11 +31,13 @@ pub(crate) struct NamedKey {
 }
 
 /// The server's configuration.
+#[allow(dead_code, reason = "the loops that read the last intervals and limits are wired one after the other")]
 pub(crate) struct Config {
     pub(crate) host: IpAddr,
     pub(crate) port: u16,
     pub(crate) tls_pair: Option<(PathBuf, PathBuf)>,
     pub(crate) tls_sans: Vec<String>,
+    pub(crate) external_url: Option<String>,
     pub(crate) data_dir: PathBuf,
     pub(crate) max_body_size: usize,
     pub(crate) trusted_proxies: TrustedProxies,
@@ -53,6 +60,7 @@ pub(crate) struct Config {
     pub(crate) agent_bootstrap_token: Option<Secret<String>>,
     pub(crate) encryption_keys: Vec<(String, Secret<String>)>,
     pub(crate) rate_limit: Option<(u32, u32, u32, u32)>,
+    pub(crate) rate_limit_bucket_ttl: Duration,
     pub(crate) ocsp_per_minute: u32,
     pub(crate) exports_per_hour: u32,
     pub(crate) pki_http_listen: Option<SocketAddr>,
@@ -64,6 +72,9 @@ pub(crate) struct Config {
     pub(crate) ocsp_responder_grace: Duration,
     pub(crate) issuance_backdate: Duration,
     pub(crate) renewal_check_interval: Duration,
+    pub(crate) job_processor_interval: Duration,
+    pub(crate) job_claim_limit: u32,
+    pub(crate) short_lived_interval: Duration,
     pub(crate) retry_interval: Duration,
     pub(crate) agent_health_interval: Duration,
     pub(crate) job_timeout_interval: Duration,
@@ -74,12 +85,13 @@ pub(crate) struct Config {
 }
 
 const MIN_SECRET: usize = 32;
+const PLACEHOLDER_KEY: &str = "change-me-32-char-encryption-key";
 
 impl Config {
     /// Types and checks the raw values. `unix_now` judges the age of a demo acknowledgement, `data_dir_default` is used
     /// when none is set.
     pub(crate) fn from_raw(raw: &Raw, unix_now: i64, data_dir_default: PathBuf) -> Result<Self, Vec<Problem>> {
-        let mut r = Reader::new(raw);
+        let mut r = Reader::new(raw, data_dir_default);
         let demo = demo_acknowledged(&mut r, unix_now);
         let host = listen_host(&mut r);
         let auth_none = auth_type(&mut r, host, demo);
@@ -98,10 +110,10 @@ impl Config {
         let encryption_keys = encryption_keys(&mut r, demo);
         let tls_pair = pair(&mut r, "SERVER_TLS_CERT_PATH", "SERVER_TLS_KEY_PATH");
         let ca_pair = pair(&mut r, "CA_CERT_PATH", "CA_KEY_PATH");
-        if r.text("KEYGEN_MODE") == "server" {
+        if r.choice("KEYGEN_MODE") == "server" {
             r.problem("KEYGEN_MODE", "this build makes private keys on agents only; use agent");
         }
-        let cors_origins = r.list("CORS_ORIGINS");
+        let cors_origins = r.origins("CORS_ORIGINS");
         if cors_origins.iter().any(|origin| origin == "*") && !demo {
             r.problem("CORS_ORIGINS", "`*` lets every site call the API; list the origins");
         }
@@ -110,14 +122,15 @@ impl Config {
             host,
             port: r.number("SERVER_PORT"),
             tls_pair,
-            tls_sans: r.list("SERVER_TLS_SANS"),
-            data_dir: r.path("DATA_DIR").unwrap_or(data_dir_default),
+            tls_sans: tls_sans(&mut r),
+            external_url: r.origin("SERVER_EXTERNAL_URL"),
+            data_dir: r.data_dir(),
             max_body_size: r.number("MAX_BODY_SIZE"),
             trusted_proxies: r.networks("TRUSTED_PROXIES"),
             cors_origins,
             strict_json: r.flag("STRICT_JSON"),
             lenient_query: r.flag("LENIENT_QUERY"),
-            database_url: r.secret("DATABASE_URL"),
+            database_url: database_url(&mut r),
             database_max_conns: r.number("DATABASE_MAX_CONNS"),
             database_connect_timeout: r.duration("DATABASE_CONNECT_TIMEOUT"),
             database_acquire_timeout: r.duration("DATABASE_ACQUIRE_TIMEOUT"),
@@ -133,6 +146,7 @@ impl Config {
             agent_bootstrap_token,
             encryption_keys,
             rate_limit,
+            rate_limit_bucket_ttl: r.duration("RATE_LIMIT_BUCKET_TTL"),
             ocsp_per_minute: r.number("OCSP_RATE_LIMIT_PER_IP_MIN"),
             exports_per_hour: r.number("CERT_EXPORT_RATE_LIMIT_PER_ACTOR_HR"),
             pki_http_listen: r.address("PKI_HTTP_LISTEN"),
@@ -144,6 +158,9 @@ impl Config {
             ocsp_responder_grace: r.duration("OCSP_RESPONDER_ROTATION_GRACE"),
             issuance_backdate: r.duration("ISSUANCE_BACKDATE"),
             renewal_check_interval: r.duration("SCHEDULER_RENEWAL_CHECK_INTERVAL"),
+            job_processor_interval: r.duration("SCHEDULER_JOB_PROCESSOR_INTERVAL"),
+            job_claim_limit: job_claim_limit(&mut r),
+            short_lived_interval: r.duration("SHORT_LIVED_EXPIRY_CHECK_INTERVAL"),
             retry_interval: r.duration("SCHEDULER_RETRY_INTERVAL"),
             agent_health_interval: r.duration("SCHEDULER_AGENT_HEALTH_CHECK_INTERVAL"),
             job_timeout_interval: r.duration("JOB_TIMEOUT_INTERVAL"),
@@ -152,6 +169,7 @@ impl Config {
             drain_delay: r.duration("SHUTDOWN_DRAIN_DELAY"),
             shutdown_timeout: r.duration("SHUTDOWN_TIMEOUT"),
         };
+        without_effect(&mut r);
         r.finish(config)
     }
 }
@@ -163,7 +181,7 @@ fn demo_acknowledged(r: &mut Reader<'_>, unix_now: i64) -> bool {
     let stamp = r.text("DEMO_MODE_ACK_TS");
     match stamp.parse::<i64>() {
         Ok(at) if at > unix_now + 60 => r.problem("DEMO_MODE_ACK_TS", "lies in the future; use `date +%s`"),
-        Ok(at) if unix_now - at > 86_400 => {
+        Ok(at) if unix_now.saturating_sub(at) > 86_400 => {
             r.problem("DEMO_MODE_ACK_TS", "is older than a day; a person must acknowledge the demo mode each day");
         }
         Ok(_) => {}
@@ -252,6 +270,13 @@ fn encryption_keys(r: &mut Reader<'_>, demo: bool) -> Vec<(String, Secret<String
     if let Some(ring) = r.secret("CONFIG_ENCRYPTION_KEYS") {
         for (index, entry) in values::split(ring.expose()).iter().enumerate() {
             match entry.split_once(':') {
+                Some((kid, _)) if keys.iter().any(|(other, _): &(String, _)| other == kid) => {
+                    r.problem("CONFIG_ENCRYPTION_KEYS", &format!("entry {} repeats the kid of another", index + 1));
+                }
+                Some((_, PLACEHOLDER_KEY)) if !demo => {
+                    let reason = format!("entry {} is the published placeholder; replace it", index + 1);
+                    r.problem("CONFIG_ENCRYPTION_KEYS", &reason);
+                }
                 Some((kid, key)) if (1..=4).contains(&kid.len()) && key.len() >= MIN_SECRET => {
                     keys.push((kid.to_owned(), Secret::new(key.to_owned())));
                 }
@@ -268,12 +293,13 @@ fn encryption_keys(r: &mut Reader<'_>, demo: bool) -> Vec<(String, Secret<String
                 "CONFIG_ENCRYPTION_KEY",
                 "must have at least 32 characters; `certctl-server keys init` makes one",
             );
-        } else if key.expose() == "change-me-32-char-encryption-key" && !demo {
+        } else if key.expose() == PLACEHOLDER_KEY && !demo {
             r.problem("CONFIG_ENCRYPTION_KEY", "is the published placeholder; replace it");
         }
         keys.push((String::new(), key));
     }
-    if keys.is_empty() {
+    let given = ["CONFIG_ENCRYPTION_KEY", "CONFIG_ENCRYPTION_KEYS"].iter().any(|name| r.secret(name).is_some());
+    if !given {
         r.problem(
             "CONFIG_ENCRYPTION_KEY",
             "is needed to seal CA keys and secrets in the database; `certctl-server keys init` makes one",
@@ -303,4 +329,41 @@ fn rate_limit(r: &mut Reader<'_>) -> Option<(u32, u32, u32, u32)> {
         (r.number("RATE_LIMIT_PER_USER_RPS"), r.number("RATE_LIMIT_PER_USER_BURST"));
     let or = |own: u32, general: u32| if own == 0 { general } else { own };
     r.flag("RATE_LIMIT_ENABLED").then(|| (rps, burst, or(user_rps, rps), or(user_burst, burst)))
+}
+
+fn tls_sans(r: &mut Reader<'_>) -> Vec<String> {
+    let names = r.list("SERVER_TLS_SANS");
+    for name in &names {
+        if let Err(error) = certctl_x509::San::parse(name) {
+            r.problem("SERVER_TLS_SANS", &format!("{name}: {}", error.message));
+        }
+    }
+    names
+}
+
+/// Only what shows without a connection; the value holds a password and is never repeated.
+fn database_url(r: &mut Reader<'_>) -> Option<Secret<String>> {
+    let url = r.secret("DATABASE_URL")?;
+    match url::Url::parse(url.expose()) {
+        Ok(parsed) if matches!(parsed.scheme(), "postgres" | "postgresql") => {}
+        Ok(_) => r.problem("DATABASE_URL", "must begin with postgres:// or postgresql://"),
+        Err(error) => r.problem("DATABASE_URL", &format!("is not a URL: {error}")),
+    }
+    Some(url)
+}
+
+fn job_claim_limit(r: &mut Reader<'_>) -> u32 {
+    let limit: i64 = r.number("SCHEDULER_JOB_CLAIM_LIMIT");
+    if limit <= 0 { 1000 } else { u32::try_from(limit).unwrap_or(u32::MAX) }
+}
+
+/// What has no field of its own is still held to its rules.
+fn without_effect(r: &mut Reader<'_>) {
+    r.choice("RATE_LIMIT_BACKEND");
+    r.flag("APPROVAL_BYPASS");
+    r.flag("STRICT_ENV");
+    let sweep = r.duration("RATE_LIMIT_JANITOR_INTERVAL");
+    if !sweep.is_zero() && sweep < Duration::from_mins(1) {
+        r.problem("RATE_LIMIT_JANITOR_INTERVAL", "must be 0 or at least 1m");
+    }
 }

@@ -22,6 +22,24 @@ pub(crate) struct Setting {
     pub(crate) default: &'static str,
     pub(crate) example: &'static str,
     pub(crate) help: &'static str,
+    /// Why the value, though checked, changes nothing in this build.
+    pub(crate) no_effect: Option<&'static str>,
+}
+
+impl Setting {
+    /// The default; the one that depends on the machine is worked out.
+    pub(crate) fn default(&self) -> String {
+        if self.name == "DATABASE_MAX_CONNS" {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            return (4 * cores).clamp(16, 50).to_string();
+        }
+        self.default.to_owned()
+    }
+
+    const fn without_effect(mut self, why: &'static str) -> Self {
+        self.no_effect = Some(why);
+        self
+    }
 }
 
 const fn setting(
@@ -31,7 +49,7 @@ const fn setting(
     example: &'static str,
     help: &'static str,
 ) -> Setting {
-    Setting { name, kind, default, example, help }
+    Setting { name, kind, default, example, help, no_effect: None }
 }
 
 const ANY: i64 = i64::MAX;
@@ -43,6 +61,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("SERVER_PORT", Kind::Int { min: 1, max: 65535 }, "8443", "8443", "port of the HTTPS listener"),
     setting("SERVER_TLS_CERT_PATH", Kind::Path, "", "/etc/certctl/tls/server.crt", "PEM leaf and chain; empty with the key empty: a self-signed pair is made in the data directory"),
     setting("SERVER_TLS_KEY_PATH", Kind::Path, "", "/etc/certctl/tls/server.key", "PEM key, unencrypted, readable by its owner only"),
+    setting("SERVER_EXTERNAL_URL", Kind::Text, "", "https://certctl.example.com", "origin under which people and agents reach this server"),
     setting("SERVER_TLS_SANS", Kind::List, "", "certctl.example.com,10.0.0.5", "extra names of the self-signed leaf"),
     setting("DATA_DIR", Kind::Path, "", "/var/lib/certctl", "private PostgreSQL, TLS material, lock; default /var/lib/certctl, else $XDG_DATA_HOME/certctl"),
     setting("MAX_BODY_SIZE", Kind::Int { min: 1, max: ANY }, "1048576", "1048576", "bytes of a request body; 413 above"),
@@ -52,17 +71,20 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("LENIENT_QUERY", Kind::Bool, "false", "true", "ignore unknown query parameters"),
     setting("STRICT_ENV", Kind::Bool, "false", "true", "make unknown CERTCTL_* names an error"),
     setting("DATABASE_URL", Kind::Secret, "", "postgres://certctl@db.example.com/certctl?sslmode=verify-full", "PostgreSQL to use; unset: a private one in the data directory"),
-    setting("DATABASE_MAX_CONNS", Kind::Int { min: 2, max: 10_000 }, "16", "50", "connections in all"),
+    setting("DATABASE_MAX_CONNS", Kind::Int { min: 2, max: 10_000 }, "", "50", "connections in all; default four a core, 16 to 50"),
     setting("DATABASE_CONNECT_TIMEOUT", Kind::Duration { min_seconds: 1 }, "10s", "10s", "how long opening a connection may take"),
     setting("DATABASE_ACQUIRE_TIMEOUT", Kind::Duration { min_seconds: 1 }, "5s", "5s", "how long a request waits for a connection"),
     setting("DATABASE_STATEMENT_TIMEOUT", Kind::Duration { min_seconds: 1 }, "30s", "30s", "how long one statement may run"),
     setting("DATABASE_ALLOW_PLAINTEXT", Kind::Bool, "false", "true", "allow sslmode=disable to a host that is not this machine"),
     setting("MIGRATIONS_VIA_HOOK", Kind::Bool, "false", "true", "do not migrate at start; refuse to start when the schema is old"),
     setting("SCHEDULER_RENEWAL_CHECK_INTERVAL", Kind::Duration { min_seconds: 60 }, "1h", "1h", "how often due renewals are looked for"),
+    setting("SCHEDULER_JOB_PROCESSOR_INTERVAL", Kind::Duration { min_seconds: 1 }, "30s", "30s", "how often pending jobs are claimed and run"),
+    setting("SCHEDULER_JOB_CLAIM_LIMIT", Kind::Int { min: i64::MIN, max: ANY }, "1000", "1000", "jobs of one claim; 0 or less = 1000"),
     setting("SCHEDULER_RETRY_INTERVAL", Kind::Duration { min_seconds: 1 }, "5m", "5m", "how often failed jobs are looked at for another try"),
     setting("SCHEDULER_AGENT_HEALTH_CHECK_INTERVAL", Kind::Duration { min_seconds: 1 }, "2m", "2m", "how often silent agents are marked offline"),
     setting("JOB_TIMEOUT_INTERVAL", Kind::Duration { min_seconds: 1 }, "10m", "10m", "how often stuck jobs are looked for"),
     setting("JOB_AWAITING_CSR_TIMEOUT", Kind::Duration { min_seconds: 1 }, "24h", "24h", "how long a job waits for its CSR"),
+    setting("SHORT_LIVED_EXPIRY_CHECK_INTERVAL", Kind::Duration { min_seconds: 1 }, "30s", "30s", "how often short-lived certificates are looked at for their end"),
     setting("CRL_GENERATION_INTERVAL", Kind::Duration { min_seconds: 1 }, "1h", "1h", "how often CRLs are rebuilt"),
     setting("CRL_VALIDITY", Kind::Duration { min_seconds: 3600 }, "24h", "24h", "thisUpdate to nextUpdate of a CRL"),
     setting("OCSP_RESPONSE_VALIDITY", Kind::Duration { min_seconds: 3600 }, "12h", "12h", "thisUpdate to nextUpdate of an OCSP response"),
@@ -77,13 +99,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("LOG_FORMAT", Kind::Choice(&["json", "text"]), "json", "text", "form of log lines"),
     setting("AUTH_TYPE", Kind::Choice(&["api-key", "none", "oidc", "jwt"]), "api-key", "api-key", "who is let in; this build offers api-key, and none for demos"),
     setting("AUTH_SECRET", Kind::Secret, "", "a-long-random-key", "keys of viewers, comma-separated; used only without named keys"),
-    setting("API_KEYS_NAMED", Kind::Secret, "", "ci:s3cr3t,ops:s3cr3t2:admin", "keys as name:key[:admin]"),
+    setting("API_KEYS_NAMED", Kind::Secret, "", "ci:0f1e2d3c4b5a6978,ops:8796a5b4c3d2e1f0:admin", "keys as name:key[:admin], comma-separated; a name may have two keys while clients change over"),
     setting("DEMO_MODE_ACK", Kind::Bool, "false", "true", "a person has read what the demo mode switches off"),
     setting("DEMO_MODE_ACK_TS", Kind::Text, "", "1767225600", "when, in Unix seconds; at most a day ago"),
-    setting("AGENT_BOOTSTRAP_TOKEN", Kind::Secret, "", "32 random octets in hex", "with it agents enrol themselves"),
+    setting("AGENT_BOOTSTRAP_TOKEN", Kind::Secret, "", "$(openssl rand -hex 32)", "with it agents enrol themselves"),
     setting("AGENT_BOOTSTRAP_TOKEN_DENY_EMPTY", Kind::Bool, "true", "false", "refuse to start without an enrolment token"),
-    setting("BOOTSTRAP_TOKEN", Kind::Secret, "", "32 random octets in hex", "one-shot token that makes the first administrator"),
-    setting("CONFIG_ENCRYPTION_KEY", Kind::Secret, "", "32 random octets in hex", "seals secrets in the database; `certctl-server keys init` makes one"),
+    setting("BOOTSTRAP_TOKEN", Kind::Secret, "", "$(openssl rand -hex 32)", "one-shot token that makes the first administrator"),
+    setting("CONFIG_ENCRYPTION_KEY", Kind::Secret, "", "$(openssl rand -hex 32)", "seals secrets in the database; `certctl-server keys init` makes one"),
     setting("CONFIG_ENCRYPTION_KEYS", Kind::Secret, "", "k2:new-key,k1:old-key", "keyring: the first writes, all read"),
     setting("KEYGEN_MODE", Kind::Choice(&["agent", "server"]), "agent", "agent", "where private keys are made; this build offers agent"),
     setting("RATE_LIMIT_ENABLED", Kind::Bool, "true", "false", "general limits"),
@@ -91,11 +113,18 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("RATE_LIMIT_BURST", Kind::Int { min: 1, max: 1_000_000 }, "100", "100", "requests that one source may make at once"),
     setting("RATE_LIMIT_PER_USER_RPS", Kind::Int { min: 0, max: 1_000_000 }, "0", "100", "the same for a principal; 0 = as above"),
     setting("RATE_LIMIT_PER_USER_BURST", Kind::Int { min: 0, max: 1_000_000 }, "0", "200", "the same for a principal; 0 = as above"),
+    setting("RATE_LIMIT_BUCKET_TTL", Kind::Duration { min_seconds: 60 }, "1h", "1h", "how long an idle source is remembered"),
+    setting("RATE_LIMIT_BACKEND", Kind::Choice(&["memory", "postgres"]), "memory", "memory", "where limits count").without_effect("limits count in each replica's memory in this build"),
+    setting("RATE_LIMIT_JANITOR_INTERVAL", Kind::Duration { min_seconds: 0 }, "5m", "5m", "how often counts are swept; 0 = never, else at least 1m").without_effect("limits count in each replica's memory in this build"),
+    setting("APPROVAL_BYPASS", Kind::Bool, "false", "false", "approve everything without a second person").without_effect("this build asks for no approvals"),
     setting("OCSP_RATE_LIMIT_PER_IP_MIN", Kind::Int { min: 0, max: 10_000_000 }, "1000", "1000", "OCSP requests of one address in a minute; 0 = off"),
     setting("CERT_EXPORT_RATE_LIMIT_PER_ACTOR_HR", Kind::Int { min: 0, max: 1_000_000 }, "50", "50", "exports of one principal in an hour; 0 = off"),
     setting("SHUTDOWN_DRAIN_DELAY", Kind::Duration { min_seconds: 0 }, "5s", "5s", "how long /ready is red before the listener closes"),
     setting("SHUTDOWN_TIMEOUT", Kind::Duration { min_seconds: 1 }, "30s", "30s", "how long requests in flight may take at shutdown"),
 ];
 
-/// Names of existing installations that this build knows but does not act on yet, and names of our other binaries.
-pub(crate) const INHERITED: &str = include_str!("inherited.txt");
+/// The example of a setting.
+#[cfg(test)]
+pub(super) fn example(name: &str) -> &'static str {
+    SETTINGS.iter().find(|setting| setting.name == name).map_or("", |setting| setting.example)
+}

@@ -1,7 +1,8 @@
 //! Showing the configuration and its documentation.
 
+use super::known::{self, Standing};
 use super::registry::{Kind, SETTINGS};
-use super::source::Raw;
+use super::source::{Origin, Raw};
 use std::fmt::Write as _;
 
 /// Forms of `config show`.
@@ -20,20 +21,22 @@ const MASK: &str = "********";
 /// Effective values with their origin; secrets masked.
 pub(crate) fn show(raw: &Raw, format: Format) -> String {
     let rows = SETTINGS.iter().map(|setting| {
-        let (value, origin) = raw.values.get(setting.name).cloned().unwrap_or_default_origin(setting.default);
-        let shown = if setting.kind == Kind::Secret && !value.is_empty() { MASK.to_owned() } else { value };
-        (setting.name, shown, origin)
+        let default = || (setting.default(), Origin::Default);
+        let (value, origin) = raw.values.get(setting.name).cloned().unwrap_or_else(default);
+        let secret = setting.kind == Kind::Secret;
+        let shown = if secret && !value.is_empty() { MASK.to_owned() } else { value };
+        (setting.name, shown, origin, secret)
     });
     let mut text = String::new();
     match format {
         Format::Table => {
-            for (name, value, origin) in rows {
+            for (name, value, origin, _) in rows {
                 line(&mut text, format_args!("{:<48} {:<8} {value}", format!("CERTCTL_{name}"), origin.as_str()));
             }
         }
         Format::Json => {
             let object: serde_json::Map<String, serde_json::Value> = rows
-                .map(|(name, value, origin)| {
+                .map(|(name, value, origin, _)| {
                     (format!("CERTCTL_{name}"), serde_json::json!({"value": value, "source": origin.as_str()}))
                 })
                 .collect();
@@ -41,22 +44,15 @@ pub(crate) fn show(raw: &Raw, format: Format) -> String {
             text.push('\n');
         }
         Format::Toml => {
-            for (name, value, _) in rows.filter(|(_, value, _)| !value.is_empty()) {
-                line(&mut text, format_args!("{} = {}", name.to_ascii_lowercase(), toml::Value::String(value)));
+            for (name, value, _, secret) in rows.filter(|(_, value, ..)| !value.is_empty()) {
+                // A masked secret must not become the secret when the output is used as a file.
+                let comment = if secret { "# " } else { "" };
+                let value = toml::Value::String(value);
+                line(&mut text, format_args!("{comment}{} = {value}", name.to_ascii_lowercase()));
             }
         }
     }
     text
-}
-
-trait OrDefault {
-    fn unwrap_or_default_origin(self, default: &str) -> (String, super::source::Origin);
-}
-
-impl OrDefault for Option<(String, super::source::Origin)> {
-    fn unwrap_or_default_origin(self, default: &str) -> (String, super::source::Origin) {
-        self.unwrap_or_else(|| (default.to_owned(), super::source::Origin::Default))
-    }
 }
 
 /// The table of all settings as Markdown.
@@ -81,9 +77,21 @@ pub(crate) fn docs() -> String {
                 setting.name,
                 if setting.default.is_empty() { "–".to_owned() } else { format!("`{}`", setting.default) },
                 setting.example,
-                setting.help
+                setting.no_effect.map_or_else(
+                    || setting.help.to_owned(),
+                    |why| format!("{}; accepted with a warning: {why}", setting.help)
+                ),
             ),
         );
+    }
+    text.push_str("\n| known, not read by the server | why |\n|---|---|\n");
+    for (name, standing) in known::all() {
+        let why = match standing {
+            Standing::AcceptedAndWarned(why) => format!("accepted with a warning: {why}"),
+            Standing::OtherBinary(who) => format!("read by {who}"),
+            Standing::Slip(right) => format!("a slip for `CERTCTL_{right}`"),
+        };
+        line(&mut text, format_args!("| `CERTCTL_{name}` | {why} |"));
     }
     text
 }

@@ -1,7 +1,9 @@
 //! Where values come from: the environment over a TOML file over defaults.
 
-use super::registry::{INHERITED, SETTINGS, Setting};
-use std::collections::{BTreeMap, BTreeSet};
+use super::advice;
+use super::known::{self, Standing, standing};
+use super::registry::{Kind, SETTINGS, Setting};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Something wrong with the configuration, with the way out.
@@ -41,7 +43,7 @@ impl Origin {
 }
 
 /// Raw values by setting, with warnings and problems met on the way.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Raw {
     pub(crate) values: BTreeMap<&'static str, (String, Origin)>,
     pub(crate) warnings: Vec<String>,
@@ -50,19 +52,30 @@ pub(crate) struct Raw {
 
 const PREFIX: &str = "CERTCTL_";
 
+impl Raw {
+    /// The data directory, against which relative paths resolve.
+    pub(super) fn base(&self) -> PathBuf {
+        let set = self.values.get("DATA_DIR").map(|(value, _)| value.as_str()).filter(|value| !value.is_empty());
+        set.map_or_else(crate::data_dir::default_path, PathBuf::from)
+    }
+}
+
 /// Collects the values. `environment` is passed in so that tests need not change their own.
 pub(crate) fn collect(environment: &BTreeMap<String, String>, file: Option<&Path>) -> Raw {
     let mut raw = Raw::default();
+    // First, because paths in the file resolve against it.
     if let Some(path) = file_to_read(environment, file) {
-        read_file(&path, &mut raw);
+        super::file::read(&path, &mut raw);
     }
-    for setting in SETTINGS {
+    let data_dir = SETTINGS.iter().filter(|setting| setting.name == "DATA_DIR");
+    for setting in data_dir.chain(SETTINGS.iter().filter(|setting| setting.name != "DATA_DIR")) {
         from_environment(setting, environment, &mut raw);
     }
-    unknown_names(environment, &mut raw);
     for setting in SETTINGS {
-        raw.values.entry(setting.name).or_insert_with(|| (setting.default.to_owned(), Origin::Default));
+        raw.values.entry(setting.name).or_insert_with(|| (setting.default(), Origin::Default));
     }
+    unknown_names(environment, &mut raw);
+    advice::give(&mut raw);
     raw
 }
 
@@ -77,118 +90,70 @@ fn file_to_read(environment: &BTreeMap<String, String>, file: Option<&Path>) -> 
     usual.exists().then_some(usual)
 }
 
-fn read_file(path: &Path, raw: &mut Raw) {
-    let problem = |reason: String| Problem { variable: path.display().to_string(), reason, example: String::new() };
-    let table: toml::Table = match std::fs::read_to_string(path).map(|text| text.parse()) {
-        Ok(Ok(table)) => table,
-        Ok(Err(error)) => return raw.problems.push(problem(format!("is not valid TOML: {error}"))),
-        Err(error) => return raw.problems.push(problem(format!("can't be read: {error}"))),
-    };
-    for (key, value) in &table {
-        match value {
-            // Tables group freely: `[server] tls_cert_path` is SERVER_TLS_CERT_PATH.
-            toml::Value::Table(inner) => {
-                for (name, value) in inner {
-                    file_value(path, &format!("{key}_{name}"), name, value, raw);
-                }
-            }
-            value => file_value(path, key, key, value, raw),
-        }
-    }
-}
-
-fn file_value(path: &Path, joined: &str, bare: &str, value: &toml::Value, raw: &mut Raw) {
-    let find = |name: &str| SETTINGS.iter().find(|setting| setting.name.eq_ignore_ascii_case(name));
-    let Some(setting) = find(joined).or_else(|| find(bare)) else {
-        raw.problems.push(Problem {
-            variable: format!("{}: {joined}", path.display()),
-            reason: format!("is not a setting{}", suggestion(&joined.to_ascii_uppercase())),
-            example: String::new(),
-        });
-        return;
-    };
-    let text = match value {
-        toml::Value::String(text) => text.clone(),
-        toml::Value::Array(items) => items
-            .iter()
-            .map(|item| item.as_str().map_or_else(|| item.to_string(), ToOwned::to_owned))
-            .collect::<Vec<_>>()
-            .join(","),
-        other => other.to_string(),
-    };
-    raw.values.insert(setting.name, (text, Origin::File));
-}
-
 fn from_environment(setting: &'static Setting, environment: &BTreeMap<String, String>, raw: &mut Raw) {
     let name = format!("{PREFIX}{}", setting.name);
     let from_file = format!("{name}_FILE");
     let direct = environment.get(&name).filter(|value| !value.is_empty());
-    let secret = matches!(setting.kind, super::registry::Kind::Secret);
-    let indirect = environment.get(&from_file).filter(|value| secret && !value.is_empty());
+    let indirect = environment.get(&from_file).filter(|value| setting.kind == Kind::Secret && !value.is_empty());
+    let base = raw.base();
+    let mut problem = |variable: String, reason: String, example: &str| {
+        raw.problems.push(Problem { variable, reason, example: example.to_owned() });
+    };
     let value = match (direct, indirect) {
-        (Some(_), Some(_)) => {
-            raw.problems.push(Problem {
-                variable: name,
-                reason: format!("is set together with {from_file}; keep one"),
-                example: String::new(),
-            });
-            return;
-        }
+        (Some(_), Some(_)) => return problem(name, format!("is set together with {from_file}; keep one"), ""),
         (Some(value), None) => value.clone(),
-        (None, Some(path)) => match std::fs::read_to_string(path) {
-            Ok(text) => text.strip_suffix('\n').map_or_else(|| text.clone(), ToOwned::to_owned),
-            Err(error) => {
-                raw.problems.push(Problem {
-                    variable: from_file,
-                    reason: format!("can't be read: {error}"),
-                    example: "/run/secrets/certctl".to_owned(),
-                });
-                return;
-            }
+        (None, Some(path)) => match read_secret(Path::new(path), &base) {
+            Ok(text) => text,
+            Err(reason) => return problem(from_file, reason, "/run/secrets/certctl"),
         },
         (None, None) => return,
     };
     raw.values.insert(setting.name, (value, Origin::Environment));
 }
 
+/// A secret from a file; one final line break is not part of it.
+pub(super) fn read_secret(path: &Path, base: &Path) -> Result<String, String> {
+    let text = std::fs::read_to_string(base.join(path)).map_err(|error| format!("can't be read: {error}"))?;
+    let text = text.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text)).unwrap_or(&text);
+    Ok(text.to_owned())
+}
+
 fn unknown_names(environment: &BTreeMap<String, String>, raw: &mut Raw) {
-    let strict = raw.values.get("STRICT_ENV").is_some_and(|(value, _)| value == "true");
-    let inherited: BTreeSet<&str> = INHERITED.lines().collect();
+    let strict = raw.values.get("STRICT_ENV").is_some_and(|(value, _)| super::values::truth(value) == Some(true));
     for name in environment.keys().filter_map(|name| name.strip_prefix(PREFIX)) {
-        let bare = name.strip_suffix("_FILE").unwrap_or(name);
-        if SETTINGS.iter().any(|setting| setting.name == name || setting.name == bare)
-            || name == "CONFIG_FILE"
-            || ["DEMO_", "TEST_", "QA_", "E2E_", "CI_"].iter().any(|prefix| name.starts_with(prefix))
-        {
+        let bare = name.strip_suffix("_FILE");
+        let secret = |bare: &str| SETTINGS.iter().any(|setting| setting.name == bare && setting.kind == Kind::Secret);
+        if name == "CONFIG_FILE" || SETTINGS.iter().any(|setting| setting.name == name) || bare.is_some_and(secret) {
             continue;
         }
-        if inherited.contains(name) || name.starts_with("AGENT_") || name == "CLI_PROFILE" {
-            let others = ["SERVER_URL", "API_KEY", "KEY_DIR", "CLI_PROFILE"];
-            if !name.starts_with("AGENT_") && !name.starts_with("SERVER_") && !others.contains(&name) {
-                raw.warnings.push(format!("{PREFIX}{name} is known but has no effect in this build"));
+        let reason = match standing(name).or_else(|| bare.and_then(standing)) {
+            Some(Standing::OtherBinary(_)) => continue,
+            Some(Standing::AcceptedAndWarned(why)) => {
+                raw.warnings.push(format!("{PREFIX}{name} has no effect: {why}"));
+                continue;
             }
-            continue;
-        }
-        let text = format!("{PREFIX}{name} is not a setting{}", suggestion(name));
+            Some(Standing::Slip(right)) => format!("is not a setting; did you mean {PREFIX}{right}?"),
+            None if bare.is_some_and(|bare| SETTINGS.iter().any(|setting| setting.name == bare)) => {
+                "is not a setting: only secrets can come from files".to_owned()
+            }
+            None => format!("is not a setting{}", suggestion(name)),
+        };
         if strict {
-            raw.problems.push(Problem {
-                variable: format!("{PREFIX}{name}"),
-                reason: format!("is not a setting{}", suggestion(name)),
-                example: String::new(),
-            });
+            raw.problems.push(Problem { variable: format!("{PREFIX}{name}"), reason, example: String::new() });
         } else {
-            raw.warnings.push(text);
+            raw.warnings.push(format!("{PREFIX}{name} {reason}"));
         }
     }
 }
 
 /// The nearest known name, when one is near.
-fn suggestion(name: &str) -> String {
-    SETTINGS
-        .iter()
-        .map(|setting| (distance(name, setting.name), setting.name))
+pub(super) fn suggestion(name: &str) -> String {
+    let others = known::all().into_iter().filter(|(_, standing)| !matches!(standing, Standing::Slip(_)));
+    let names = SETTINGS.iter().map(|setting| setting.name).chain(others.map(|(name, _)| name));
+    names
+        .map(|known| (distance(name, known), known))
         .min()
-        .filter(|(distance, _)| *distance <= 4)
+        .filter(|(distance, _)| *distance <= (name.len() / 3).clamp(1, 4))
         .map_or_else(String::new, |(_, near)| format!("; did you mean {PREFIX}{near}?"))
 }
 
