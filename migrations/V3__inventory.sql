@@ -125,6 +125,12 @@ ALTER TABLE policy.certificate_profiles
     ADD CONSTRAINT certificate_profiles_default_policy_id_fkey FOREIGN KEY (default_policy_id)
     REFERENCES policy.renewal_policies (id) ON DELETE RESTRICT;
 
+-- What a search looks through, ready in lower case: comparing four columns without regard to case costs ten times that.
+-- array_to_string is marked as merely stable for the sake of types whose text depends on settings; text is not one.
+CREATE FUNCTION inventory.search_text(id text, name text, common_name text, sans text[]) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN lower(id || E'\n' || name || E'\n' || common_name || E'\n' || array_to_string(sans, E'\n'));
+
 CREATE TABLE inventory.certificates (
     id text CONSTRAINT certificates_id_key PRIMARY KEY CHECK (platform.is_public_id(id)),
     tenant_id text NOT NULL DEFAULT 't-default',
@@ -156,6 +162,7 @@ CREATE TABLE inventory.certificates (
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     archived_at timestamptz,
+    search text GENERATED ALWAYS AS (inventory.search_text(id, name, common_name, sans)) STORED,
     CONSTRAINT certificates_archived_at_check CHECK ((status = 'Archived') = (archived_at IS NOT NULL)),
     CONSTRAINT certificates_revoked_at_check CHECK (status <> 'Revoked' OR revoked_at IS NOT NULL),
     CONSTRAINT certificates_current_version_id_check

@@ -383,12 +383,7 @@ impl CertificateStore for PgUnitOfWork {
             .with("c.created_at > ?", "timestamptz", filter.created_after)
             .with("c.updated_at > ?", "timestamptz", filter.updated_after)
             .with("(? AND c.status <> 'Archived')", "boolean", filter.hide_archived.then_some(true))
-            .with(
-                "(c.id ILIKE ? OR c.name ILIKE ? OR c.common_name ILIKE ? \
-                  OR EXISTS (SELECT FROM unnest(c.sans) san WHERE san ILIKE ?))",
-                "text",
-                filter.q.as_deref().map(containing),
-            );
+            .with("c.search LIKE lower(?)", "text", filter.q.as_deref().map(containing));
         self.page(&sql, &filters, filter.fingerprint(sort), list, certificate, |row| {
             let text = match sort.key {
                 CertificateSortKey::CreatedAt => key_of(Some(row.created_at)),

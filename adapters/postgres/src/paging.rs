@@ -72,7 +72,7 @@ pub(crate) enum KeyKind {
 pub(crate) struct ListSql<'a> {
     /// Columns of a row, as its reader expects them.
     pub(crate) columns: &'a str,
-    /// Relation with its alias.
+    /// Relation with its alias, which is neither `k` nor `n`.
     pub(crate) from: &'a str,
     /// The sort key; never null.
     pub(crate) key: &'a str,
@@ -113,13 +113,14 @@ impl PgUnitOfWork {
         let (wanted, offset) = (list.limit() + 1, list.offset());
         parameters.push(&wanted);
         parameters.push(&offset);
+        // The keys of the page first, then its rows: what a column costs is paid for the page only.
         let statement = format!(
-            "SELECT p.*, n.total FROM (SELECT count(*) AS total FROM {from} WHERE {conditions}) n \
-             LEFT JOIN (SELECT {columns}, {key} AS sort_key, {id} AS sort_id FROM {from} \
-               WHERE {conditions}{keyset} ORDER BY {key} {direction}, {id} {direction} LIMIT ${limit} OFFSET ${offset}) p \
-             ON true ORDER BY p.sort_key {direction}, p.sort_id {direction}",
-            from = sql.from,
+            "SELECT {columns}, k.sort_id, n.total FROM (SELECT count(*) AS total FROM {from} WHERE {conditions}) n \
+             LEFT JOIN (SELECT {key} AS sort_key, {id} AS sort_id FROM {from} WHERE {conditions}{keyset} \
+               ORDER BY {key} {direction}, {id} {direction} LIMIT ${limit} OFFSET ${offset}) k ON true \
+             LEFT JOIN {from} ON {id} = k.sort_id ORDER BY k.sort_key {direction}, k.sort_id {direction}",
             columns = sql.columns,
+            from = sql.from,
             key = sql.key,
             id = sql.id,
             limit = parameters.len() - 1,
