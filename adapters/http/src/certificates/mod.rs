@@ -10,12 +10,15 @@ use utoipa::ToSchema;
 
 mod archive;
 mod create;
+mod deploy;
+mod deployments;
 mod export;
 mod export_pem;
 mod export_pkcs12;
 mod get;
 pub(crate) mod issue;
 mod list;
+mod renew;
 mod revoke;
 mod row;
 mod update;
@@ -31,6 +34,9 @@ pub(crate) fn routes() -> Vec<Route> {
         crate::route!(Gate::Permission(Permission::CertDelete), archive),
         crate::route!(Gate::Permission(Permission::CertRead), versions),
         crate::route!(Gate::Permission(Permission::CertIssue), issue),
+        crate::route!(Gate::Permission(Permission::CertIssue), renew),
+        crate::route!(Gate::Permission(Permission::CertEdit), deploy),
+        crate::route!(Gate::Permission(Permission::CertRead), deployments),
         crate::route!(Gate::Permission(Permission::CertRevoke), revoke),
         crate::route!(Gate::Permission(Permission::CertExport), export_pem),
         crate::route!(Gate::Permission(Permission::CertExport), export_pkcs12),
