@@ -133,24 +133,14 @@ impl LocalIssuers {
             });
         }
         let generation = records.first().map_or(0, |record| record.generation) + 1;
-        let (new, action) = match operator {
-            Some(mut new) => {
-                new.record.generation = generation;
-                new.record.name = format!("{issuer_id} generation {generation}");
-                (new, Action::CaLoaded)
-            }
-            None => {
-                let made = make_root(
-                    issuer_id,
-                    generation,
-                    config,
-                    &self.ambient,
-                    self.settings.backdate,
-                    self.keys.as_ref(),
-                    self.sealer.as_ref(),
-                );
-                (made.map_err(from_root)?, Action::CaCreated)
-            }
+        let (new, action) = if let Some(mut new) = operator {
+            new.record.generation = generation;
+            new.record.name = format!("{issuer_id} generation {generation}");
+            (new, Action::CaLoaded)
+        } else {
+            let (keys, sealer) = (self.keys.as_ref(), self.sealer.as_ref());
+            let made = make_root(issuer_id, generation, config, &self.ambient, self.settings.backdate, keys, sealer);
+            (made.map_err(from_root)?, Action::CaCreated)
         };
         self.store(stores, &new, action).await?;
         Ok(Authority { record: Arc::new(new.record), facts: new.facts, key: Some(Arc::from(new.key)) })

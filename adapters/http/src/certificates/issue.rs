@@ -89,9 +89,9 @@ impl Fate {
                 (None, None) => false,
             };
             if wrote {
-                unit.save().await?
+                unit.save().await?;
             } else {
-                unit.discard().await?
+                unit.discard().await?;
             }
             Ok::<_, ApiError>(())
         };

@@ -119,7 +119,7 @@ fn ocsp_limited(cx: &crate::edge::Cx) -> Result<Option<HttpResponse>, ApiError> 
 /// A household's IPv6 prefix counts as one client.
 fn limiter_key(address: &str) -> String {
     match address.parse::<std::net::Ipv6Addr>() {
-        Ok(v6) => v6.octets()[..8].iter().map(|octet| format!("{octet:02x}")).collect(),
+        Ok(v6) => data_encoding::HEXLOWER.encode(&v6.octets()[..8]),
         Err(_) => address.to_owned(),
     }
 }

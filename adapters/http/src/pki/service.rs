@@ -393,7 +393,7 @@ impl StatusService {
             match outcome.await {
                 Ok(count) => made += count,
                 Err(error) => {
-                    tracing::error!(issuer_id, %error, "the OCSP responder of an issuer could not be replaced")
+                    tracing::error!(issuer_id, %error, "the OCSP responder of an issuer could not be replaced");
                 }
             }
         }
