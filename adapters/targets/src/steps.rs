@@ -3,6 +3,17 @@
 use certctl_port_target::Step;
 use std::time::Instant;
 
+/// Longest detail; the control plane refuses records that are longer.
+const LONGEST_DETAIL: usize = 4096;
+
+fn shortened(mut detail: String) -> String {
+    if detail.len() > LONGEST_DETAIL {
+        detail.truncate(detail.floor_char_boundary(LONGEST_DETAIL - 4));
+        detail.push_str(" ...");
+    }
+    detail.replace('\0', " ")
+}
+
 /// The record under way.
 #[derive(Default)]
 pub struct Steps(Vec<Step>);
@@ -22,13 +33,13 @@ impl Steps {
             Err(reason) => reason.clone(),
         };
         let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.0.push(Step { step: name.to_owned(), ok: result.is_ok(), ms, detail });
+        self.0.push(Step { step: name.to_owned(), ok: result.is_ok(), ms, detail: shortened(detail) });
         result
     }
 
     /// Records something that takes no time, such as a step that does not apply.
     pub fn note(&mut self, name: &str, detail: impl Into<String>) {
-        self.0.push(Step { step: name.to_owned(), ok: true, ms: 0, detail: detail.into() });
+        self.0.push(Step { step: name.to_owned(), ok: true, ms: 0, detail: shortened(detail.into()) });
     }
 
     /// The record.
