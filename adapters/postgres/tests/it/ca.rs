@@ -14,6 +14,7 @@ use serde_json::json;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use time::Duration;
 
@@ -156,6 +157,36 @@ async fn an_operators_ca_is_taken_in_replaced_and_refused_when_its_key_lies_open
     assert!(refused.to_string().contains("ca.key"), "{refused}");
     fs::remove_file(&key).expect("ours");
     assert!(matches!(load().await.err(), Some(IssuerError::Unusable { code: "ca_key_unreadable", .. })));
+}
+
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "openssl dates its certificate by the machine's clock")]
+async fn an_operators_rsa_key_from_openssl_signs_leaves_and_lists() {
+    let db = TestDatabase::new().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let made = Command::new("openssl")
+        .args("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 3650 -subj /CN=RSA-CA".split(' '))
+        .args(["-addext", "keyUsage=critical,keyCertSign,cRLSign"])
+        .current_dir(folder.path())
+        .output()
+        .expect("the tests need the openssl command");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    db.clock.set((time::OffsetDateTime::now_utc() + Duration::seconds(2)).replace_nanosecond(0).expect("in range"));
+    fs::set_permissions(folder.path().join("ca.key"), fs::Permissions::from_mode(0o600)).expect("ours");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let config = json!({"ca_cert_path": path("ca.pem"), "ca_key_path": path("ca.key")});
+    let mut unit = db.begin().await;
+    let command = crate::issuers::local("rsa", config);
+    let made = certctl_inventory::create_issuer(unit.stores(), &db.ambient, &crate::support::alice(), command).await;
+    let issuers = registry(&db.ambient, &sealer());
+    let issuer = issuers.issuer(&mut Lend(unit.stores()), &made.expect("an issuer").id).await.expect("taken in");
+    unit.save().await.expect("saved");
+    contract::issuer(issuer.as_ref(), &db.ambient, &RingKeys::new()).await;
+    let mut unit = db.read().await;
+    let id = issuer.facts().issuer_id.clone();
+    for authority in issuers.authorities(&mut Lend(unit.stores()), &id).await.expect("authorities") {
+        contract::status_authority(authority.as_ref(), &db.ambient, &RingKeys::new()).await;
+    }
 }
 
 #[tokio::test]
