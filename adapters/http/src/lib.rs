@@ -7,6 +7,7 @@ mod audit;
 mod auth;
 mod certificates;
 pub mod edge;
+mod input;
 mod issuers;
 mod jobs;
 pub mod openapi;

@@ -16,8 +16,8 @@ const TARGET: &str = "t.id, t.tenant_id, t.name, t.type, t.agent_id, t.config, t
      t.created_at, t.updated_at";
 const TARGET_COLUMNS: usize = 17;
 
-fn target(row: &Row) -> Result<Target, StoreError> {
-    Ok(Target {
+fn target(row: &Row) -> Target {
+    Target {
         id: row.get(0),
         tenant_id: row.get(1),
         name: row.get(2),
@@ -35,7 +35,7 @@ fn target(row: &Row) -> Result<Target, StoreError> {
         row_version: row.get(14),
         created_at: row.get(15),
         updated_at: row.get(16),
-    })
+    }
 }
 
 fn attachment(row: &Row) -> Result<Attachment, StoreError> {
@@ -56,7 +56,7 @@ fn attachment(row: &Row) -> Result<Attachment, StoreError> {
         }
     };
     Ok(Attachment {
-        target: target(row)?,
+        target: target(row),
         state: AttachmentState::parse(state).ok_or_else(|| unreadable(state))?,
         desired_version_id: row.get(at(1)),
         deployed_version_id: row.get(at(2)),
@@ -74,18 +74,18 @@ fn attachment(row: &Row) -> Result<Attachment, StoreError> {
 impl DeploymentStore for PgUnitOfWork {
     async fn target(&mut self, id: &str) -> Result<Option<Target>, StoreError> {
         let sql = format!("SELECT {TARGET} FROM fleet.targets t WHERE t.id = $1");
-        self.query_opt(&sql, &[&id]).await?.as_ref().map(target).transpose()
+        Ok(self.query_opt(&sql, &[&id]).await?.as_ref().map(target))
     }
 
     async fn target_for_update(&mut self, id: &str) -> Result<Option<Target>, StoreError> {
         let sql = format!("SELECT {TARGET} FROM fleet.targets t WHERE t.id = $1 FOR UPDATE");
-        self.query_opt(&sql, &[&id]).await?.as_ref().map(target).transpose()
+        Ok(self.query_opt(&sql, &[&id]).await?.as_ref().map(target))
     }
 
     async fn targets_by_id(&mut self, ids: &[Id]) -> Result<Vec<Target>, StoreError> {
         // Held, so that none is taken out of service before the caller has attached it.
         let sql = format!("SELECT {TARGET} FROM fleet.targets t WHERE t.id = ANY($1) ORDER BY t.id FOR SHARE");
-        self.query(&sql, &[&ids]).await?.iter().map(target).collect()
+        Ok(self.query(&sql, &[&ids]).await?.iter().map(target).collect())
     }
 
     async fn insert_target(&mut self, target: &Target) -> Result<(), StoreError> {
@@ -193,9 +193,14 @@ impl DeploymentStore for PgUnitOfWork {
             .with("t.agent_id = ?", "text", filter.agent_id.as_deref())
             .with("t.type = ?", "text", filter.kind.as_deref())
             .with("(t.id ILIKE ? OR t.name ILIKE ?)", "text", filter.q.as_deref().map(containing));
-        self.page(&sql, &filters, filter.fingerprint(), list, target, |row| {
-            (key_of(Some(row.created_at)), row.id.clone())
-        })
+        self.page(
+            &sql,
+            &filters,
+            filter.fingerprint(),
+            list,
+            |row| Ok(target(row)),
+            |row| (key_of(Some(row.created_at)), row.id.clone()),
+        )
         .await
     }
 

@@ -85,6 +85,7 @@ const LOCK: &str = "lock";
 /// What others must not do. The database's own group may pass through (0710), which is how it gets to its files when
 /// the server runs as root.
 const OTHERS: u32 = 0o067;
+const EVERYBODY: u32 = 0o007;
 
 /// Takes away what others may do. A directory that is not certctl's yet is left alone when files of somebody else lie
 /// in it: a slip such as `/tmp` or `/home` must not be locked away from everybody.
@@ -97,7 +98,7 @@ fn close_to_others(path: &Path) -> Result<(), DataDirError> {
     }
     if metadata.uid() != rustix::process::geteuid().as_raw() {
         // A volume handed to our group, as Kubernetes does it, can't be changed by us and needs not be.
-        return if mode & 0o007 == 0 { Ok(()) } else { Err(DataDirError::Foreign(path.to_owned())) };
+        return if mode & EVERYBODY == 0 { Ok(()) } else { Err(DataDirError::Foreign(path.to_owned())) };
     }
     if !path.join(LOCK).exists() {
         for entry in path.read_dir().map_err(io)? {

@@ -2,6 +2,7 @@
 
 use super::IssuerBody;
 use crate::edge::{ApiError, Cx, JsonBody, Reply};
+use crate::input::present;
 use actix_web::HttpResponse;
 use certctl_inventory::{Patch, UpdateIssuer};
 use serde::Deserialize;
@@ -14,20 +15,24 @@ use utoipa::ToSchema;
 pub(crate) struct Input {
     /// Unique; empty means unchanged.
     #[serde(default)]
-    name: Option<String>,
+    #[schema(value_type = String, required = false)]
+    name: Patch<String>,
     /// Must be the present type; it never changes.
     #[serde(default)]
-    r#type: Option<String>,
+    #[schema(value_type = String, required = false)]
+    r#type: Patch<String>,
     /// The whole configuration; `null` means the defaults.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     config: Patch<Value>,
     /// Whether it signs.
     #[serde(default)]
-    enabled: Option<bool>,
+    #[schema(value_type = bool, required = false)]
+    enabled: Patch<bool>,
     /// `single`.
     #[serde(default)]
-    hierarchy_mode: Option<String>,
+    #[schema(value_type = String, required = false)]
+    hierarchy_mode: Patch<String>,
     #[serde(default, rename = "id")]
     #[schema(ignore)]
     _id: Option<Value>,
@@ -66,11 +71,11 @@ pub(crate) async fn handler(cx: Cx, body: JsonBody<Input>) -> Result<HttpRespons
     let command = UpdateIssuer {
         id,
         expected_version,
-        name: input.name,
-        kind: input.r#type,
+        name: present("name", input.name)?,
+        kind: present("type", input.r#type)?,
         config: input.config,
-        enabled: input.enabled,
-        hierarchy_mode: input.hierarchy_mode,
+        enabled: present("enabled", input.enabled)?,
+        hierarchy_mode: present("hierarchy_mode", input.hierarchy_mode)?,
     };
     cx.change(&body.digest, async |tx| {
         let changed = certctl_inventory::update_issuer(tx, cx.ambient(), caller, command).await?;

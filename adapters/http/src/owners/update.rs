@@ -2,6 +2,7 @@
 
 use super::OwnerBody;
 use crate::edge::{ApiError, Cx, JsonBody, Reply};
+use crate::input::present;
 use actix_web::HttpResponse;
 use certctl_inventory::{Patch, UpdateOwner};
 use serde::Deserialize;
@@ -14,14 +15,16 @@ use utoipa::ToSchema;
 pub(crate) struct Input {
     /// Empty means unchanged.
     #[serde(default)]
-    name: Option<String>,
+    #[schema(value_type = String, required = false)]
+    name: Patch<String>,
     /// Where notifications go.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     email: Patch<String>,
     /// Empty means unchanged.
     #[serde(default)]
-    team_id: Option<String>,
+    #[schema(value_type = String, required = false)]
+    team_id: Patch<String>,
     #[serde(default, rename = "id")]
     #[schema(ignore)]
     _id: Option<Value>,
@@ -48,7 +51,13 @@ pub(crate) struct Input {
 pub(crate) async fn handler(cx: Cx, body: JsonBody<Input>) -> Result<HttpResponse, ApiError> {
     let (id, caller, expected_version) = (cx.path("id")?, cx.caller()?, cx.expected_version()?);
     let input = body.value;
-    let command = UpdateOwner { id, expected_version, name: input.name, email: input.email, team_id: input.team_id };
+    let command = UpdateOwner {
+        id,
+        expected_version,
+        name: present("name", input.name)?,
+        email: input.email,
+        team_id: present("team_id", input.team_id)?,
+    };
     cx.change(&body.digest, async |tx| {
         let changed = certctl_inventory::update_owner(tx, cx.ambient(), caller, command).await?;
         let (updated_at, version) = (changed.updated_at, changed.row_version);

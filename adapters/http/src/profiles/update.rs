@@ -3,6 +3,7 @@
 use super::KeyRuleBody;
 use super::ProfileBody;
 use crate::edge::{ApiError, Cx, JsonBody, Reply};
+use crate::input::present;
 use actix_web::HttpResponse;
 use certctl_profile::{Patch, ProfileInput, UpdateProfile};
 use serde::Deserialize;
@@ -15,7 +16,8 @@ use utoipa::ToSchema;
 pub(crate) struct Input {
     /// Unique; empty means unchanged.
     #[serde(default)]
-    name: Option<String>,
+    #[schema(value_type = String, required = false)]
+    name: Patch<String>,
     /// For people.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
@@ -42,10 +44,12 @@ pub(crate) struct Input {
     spiffe_uri_pattern: Patch<String>,
     /// Leave certificates under an hour out of revocation.
     #[serde(default)]
-    allow_short_lived: Option<bool>,
+    #[schema(value_type = bool, required = false)]
+    allow_short_lived: Patch<bool>,
     /// Add the TLS feature extension.
     #[serde(default)]
-    must_staple: Option<bool>,
+    #[schema(value_type = bool, required = false)]
+    must_staple: Patch<bool>,
     /// Attributes asked of CSRs.
     #[serde(default)]
     #[schema(value_type = Option<Vec<String>>)]
@@ -56,13 +60,16 @@ pub(crate) struct Input {
     acme_auth_mode: Patch<String>,
     /// Whether issuance needs an approval.
     #[serde(default)]
-    requires_approval: Option<bool>,
+    #[schema(value_type = bool, required = false)]
+    requires_approval: Patch<bool>,
     /// Whether wildcards may be issued.
     #[serde(default)]
-    allow_wildcards: Option<bool>,
+    #[schema(value_type = bool, required = false)]
+    allow_wildcards: Patch<bool>,
     /// Whether anything may be issued.
     #[serde(default)]
-    enabled: Option<bool>,
+    #[schema(value_type = bool, required = false)]
+    enabled: Patch<bool>,
     /// Owner for protocol enrolments.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
@@ -108,7 +115,7 @@ pub(crate) async fn handler(cx: Cx, body: JsonBody<Input>) -> Result<HttpRespons
     let command = UpdateProfile {
         id,
         expected_version,
-        name: input.name,
+        name: present("name", input.name)?,
         input: ProfileInput {
             description: input.description,
             allowed_key_algorithms: super::rules(input.allowed_key_algorithms),
@@ -116,13 +123,13 @@ pub(crate) async fn handler(cx: Cx, body: JsonBody<Input>) -> Result<HttpRespons
             allowed_ekus: input.allowed_ekus,
             required_san_patterns: input.required_san_patterns,
             spiffe_uri_pattern: input.spiffe_uri_pattern,
-            allow_short_lived: input.allow_short_lived,
-            must_staple: input.must_staple,
+            allow_short_lived: present("allow_short_lived", input.allow_short_lived)?,
+            must_staple: present("must_staple", input.must_staple)?,
             required_csr_attributes: input.required_csr_attributes,
             acme_auth_mode: input.acme_auth_mode,
-            requires_approval: input.requires_approval,
-            allow_wildcards: input.allow_wildcards,
-            enabled: input.enabled,
+            requires_approval: present("requires_approval", input.requires_approval)?,
+            allow_wildcards: present("allow_wildcards", input.allow_wildcards)?,
+            enabled: present("enabled", input.enabled)?,
             default_owner_id: input.default_owner_id,
             default_team_id: input.default_team_id,
             default_policy_id: input.default_policy_id,

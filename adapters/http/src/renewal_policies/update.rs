@@ -2,6 +2,7 @@
 
 use super::RenewalPolicyBody;
 use crate::edge::{ApiError, Cx, JsonBody, Reply};
+use crate::input::present;
 use actix_web::HttpResponse;
 use certctl_inventory::{Patch, UpdateRenewalPolicy};
 use serde::Deserialize;
@@ -15,19 +16,24 @@ use utoipa::ToSchema;
 pub(crate) struct Input {
     /// Unique; empty means unchanged.
     #[serde(default)]
-    name: Option<String>,
+    #[schema(value_type = String, required = false)]
+    name: Patch<String>,
     /// Days before the end at which renewal begins, 1 to 365.
     #[serde(default)]
-    renewal_window_days: Option<i32>,
+    #[schema(value_type = i32, required = false)]
+    renewal_window_days: Patch<i32>,
     /// Whether renewal starts by itself.
     #[serde(default)]
-    auto_renew: Option<bool>,
+    #[schema(value_type = bool, required = false)]
+    auto_renew: Patch<bool>,
     /// Further attempts after a failure, 0 to 10.
     #[serde(default)]
-    max_retries: Option<i32>,
+    #[schema(value_type = i32, required = false)]
+    max_retries: Patch<i32>,
     /// Pause between attempts, 60 to 86400.
     #[serde(default)]
-    retry_interval_seconds: Option<i32>,
+    #[schema(value_type = i32, required = false)]
+    retry_interval_seconds: Patch<i32>,
     /// Days before the end at which alerts go out.
     #[serde(default)]
     #[schema(value_type = Option<Vec<i32>>)]
@@ -73,11 +79,11 @@ pub(crate) async fn handler(cx: Cx, body: JsonBody<Input>) -> Result<HttpRespons
     let command = UpdateRenewalPolicy {
         id,
         expected_version,
-        name: input.name,
-        renewal_window_days: input.renewal_window_days,
-        auto_renew: input.auto_renew,
-        max_retries: input.max_retries,
-        retry_interval_seconds: input.retry_interval_seconds,
+        name: present("name", input.name)?,
+        renewal_window_days: present("renewal_window_days", input.renewal_window_days)?,
+        auto_renew: present("auto_renew", input.auto_renew)?,
+        max_retries: present("max_retries", input.max_retries)?,
+        retry_interval_seconds: present("retry_interval_seconds", input.retry_interval_seconds)?,
         alert_thresholds_days: input.alert_thresholds_days,
         alert_channels: input.alert_channels,
         alert_severity_map: input.alert_severity_map,

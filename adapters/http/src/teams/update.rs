@@ -2,6 +2,7 @@
 
 use super::TeamBody;
 use crate::edge::{ApiError, Cx, JsonBody, Reply};
+use crate::input::present;
 use actix_web::HttpResponse;
 use certctl_inventory::{Patch, UpdateTeam};
 use serde::Deserialize;
@@ -14,7 +15,8 @@ use utoipa::ToSchema;
 pub(crate) struct Input {
     /// Unique; empty means unchanged.
     #[serde(default)]
-    name: Option<String>,
+    #[schema(value_type = String, required = false)]
+    name: Patch<String>,
     /// For people.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
@@ -45,7 +47,8 @@ pub(crate) struct Input {
 pub(crate) async fn handler(cx: Cx, body: JsonBody<Input>) -> Result<HttpResponse, ApiError> {
     let (id, caller, expected_version) = (cx.path("id")?, cx.caller()?, cx.expected_version()?);
     let input = body.value;
-    let command = UpdateTeam { id, expected_version, name: input.name, description: input.description };
+    let command =
+        UpdateTeam { id, expected_version, name: present("name", input.name)?, description: input.description };
     cx.change(&body.digest, async |tx| {
         let changed = certctl_inventory::update_team(tx, cx.ambient(), caller, command).await?;
         let (updated_at, version) = (changed.updated_at, changed.row_version);

@@ -98,6 +98,9 @@ async fn teams_live_their_life_over_http() {
     assert_eq!((status, &changed["name"], &changed["description"]), (200, &json!("Web"), &json!("")));
     assert_eq!((&changed["id"], &changed["created_at"]), (&team["id"], &team["created_at"]));
 
+    let (status, null) = send!(edge, PUT & path, Some(&admin), Some(json!({"name": null})));
+    assert_eq!(refusal(status, &null), refused(400, "validation_failed", "name"));
+
     let stale = request(Method::PUT, &path, Some(&admin), Some(json!({"name": "Edge"})))
         .insert_header(("If-Match", "\"1700000000000000-1\""))
         .to_request();

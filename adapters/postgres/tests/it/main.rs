@@ -1,5 +1,6 @@
 //! Behaviour of the stores against a real PostgreSQL.
 
+mod agents;
 mod audit;
 mod ca;
 mod certificates;
@@ -7,8 +8,10 @@ mod cluster;
 mod edge;
 mod edge_auth;
 mod edge_inventory;
+mod fleet;
 mod iam;
 mod issuers;
+mod jobs;
 mod migrate;
 mod org;
 mod pki;
@@ -17,3 +20,4 @@ mod policy;
 mod schema;
 mod status;
 mod support;
+mod targets;

@@ -114,8 +114,8 @@ fn from_environment(setting: &'static Setting, environment: &BTreeMap<String, St
 /// A secret from a file; one final line break is not part of it.
 pub(super) fn read_secret(path: &Path, base: &Path) -> Result<String, String> {
     let text = std::fs::read_to_string(base.join(path)).map_err(|error| format!("can't be read: {error}"))?;
-    let text = text.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text)).unwrap_or(&text);
-    Ok(text.to_owned())
+    let line = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
+    Ok(line.to_owned())
 }
 
 fn unknown_names(environment: &BTreeMap<String, String>, raw: &mut Raw) {

@@ -143,7 +143,7 @@ fn problems_name_the_place_and_an_example_and_never_a_secret() {
     }
     let raw = collect(&environment, Some(std::path::Path::new("/dev/null")));
     let problems = Config::from_raw(&raw, NOW, PathBuf::from("/tmp/x")).err().expect("refused");
-    let text: String = problems.iter().map(|problem| format!("{problem}\n")).collect();
+    let text = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     assert_eq!(problems.len(), 5, "{text}");
     assert!(text.contains("entry 2") && text.contains("(example: "), "{text}");
     assert!(!text.contains("hunter2"), "{text}");
@@ -249,11 +249,11 @@ fn a_shown_file_does_not_turn_masks_into_secrets() {
 
 #[test]
 fn durations_take_days_and_weeks_and_nothing_unknown() {
-    assert_eq!(values::duration("1h30m"), Some(Duration::from_secs(5400)));
-    assert_eq!(values::duration("1.5h"), Some(Duration::from_secs(5400)));
+    assert_eq!(values::duration("1h30m"), Some(Duration::from_mins(90)));
+    assert_eq!(values::duration("1.5h"), Some(Duration::from_mins(90)));
     assert_eq!(values::duration("500ms"), Some(Duration::from_millis(500)));
-    assert_eq!(values::duration("2d"), Some(Duration::from_secs(172_800)));
-    assert_eq!(values::duration("1w"), Some(Duration::from_secs(604_800)));
+    assert_eq!(values::duration("2d"), Some(Duration::from_hours(48)));
+    assert_eq!(values::duration("1w"), Some(Duration::from_hours(168)));
     assert_eq!(values::duration("0"), Some(Duration::ZERO));
     for bad in ["", "5", "5x", "h", "1.h", ".5h", "-1s", "1 h", "1h ", "1..5h", "99999999999999999999999999999999999h"]
     {

@@ -23,7 +23,7 @@ pub(super) fn truth(text: &str) -> Option<bool> {
 }
 
 /// Beyond a hundred years, sums with today's date leave the calendar.
-const LONGEST: Duration = Duration::from_secs(36_525 * 86_400);
+const LONGEST: Duration = Duration::from_hours(36_525 * 24);
 
 /// `90s`, `1h30m`, `1.5h`, `500ms`, `2d`, `1w`; a bare `0` needs no unit.
 pub(super) fn duration(text: &str) -> Option<Duration> {

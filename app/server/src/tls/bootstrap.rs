@@ -1,6 +1,6 @@
 //! The self-signed pair in the data directory: a CA for ten years, a leaf for ninety days that renews itself.
 
-use super::load::TlsError;
+use super::load::{TlsError, load};
 use super::reload::PairFiles;
 use certctl_ports::{Ambient, KeyAlgorithm, KeyGenerator as _, SigningKey};
 use certctl_signers::{RingKeys, load_key_file};
@@ -29,7 +29,13 @@ pub(crate) fn ensure_pair(
     }
     let (ca_cert, ca_key) = (folder.join("ca.crt"), folder.join("ca.key"));
     let files = PairFiles { cert: folder.join("server.crt"), key: folder.join("server.key") };
-    if !ca_cert.exists() || !ca_key.exists() {
+    if ca_cert.exists() && !ca_key.exists() {
+        return Err(broken(
+            &ca_key,
+            "is missing: bring it back, or remove ca.crt too; a new CA is then made, which clients must trust anew",
+        ));
+    }
+    if !ca_cert.exists() {
         let (key, key_pem) = fresh_key(&ca_key)?;
         let der = tls::bootstrap_ca("certctl bootstrap CA", serial(ambient), ambient.now(), key.as_ref())
             .map_err(|error| broken(&ca_cert, error.to_string()))?;
@@ -37,8 +43,8 @@ pub(crate) fn ensure_pair(
         write(&ca_cert, &pem::encode("CERTIFICATE", &der), 0o644)?;
     }
     let names = names(extra_names)?;
-    if !leaf_is_fresh(&files.cert, &names, ambient) || !files.key.exists() {
-        let ca_pem = std::fs::read_to_string(&ca_cert).map_err(|error| broken(&ca_cert, error.to_string()))?;
+    let ca_pem = std::fs::read_to_string(&ca_cert).map_err(|error| broken(&ca_cert, error.to_string()))?;
+    if !leaf_is_fresh(&files, &names, &ca_pem, ambient) {
         let issuer =
             certctl_x509::ca::load(&ca_pem, ambient.now()).map_err(|error| broken(&ca_cert, error.to_string()))?;
         let ca_signer = load_key_file(&ca_key).map_err(|error| broken(&ca_key, error.to_string()))?;
@@ -79,8 +85,12 @@ fn names(extra: &[String]) -> Result<Vec<San>, TlsError> {
     Ok(names)
 }
 
-fn leaf_is_fresh(path: &Path, names: &[San], ambient: &Ambient) -> bool {
-    let Ok(text) = std::fs::read_to_string(path) else { return false };
+/// A pair whose halves don't belong together, as a crash between two renames leaves it, is made anew like an old one.
+fn leaf_is_fresh(files: &PairFiles, names: &[San], ca_pem: &str, ambient: &Ambient) -> bool {
+    let Ok(text) = std::fs::read_to_string(&files.cert) else { return false };
+    if !text.ends_with(ca_pem) || load(&files.cert, &files.key, ambient.now()).is_err() {
+        return false;
+    }
     let Ok(facts) = certificate::inspect_pem(&text) else { return false };
     let renew_at = facts.not_before + (facts.not_after - facts.not_before) * 2 / 3;
     let mut wanted: Vec<String> = names.iter().map(ToString::to_string).collect();
@@ -147,6 +157,36 @@ mod tests {
             .expect("renewed");
         assert_ne!(read(), named);
         assert_eq!(std::fs::read_to_string(&ca).expect("readable"), authority, "the CA stays");
+    }
+
+    #[test]
+    fn halves_that_do_not_belong_together_are_made_anew_and_a_lost_ca_key_is_not() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let start = OffsetDateTime::UNIX_EPOCH + Duration::days(20_000);
+        let (files, ca) = ensure_pair(dir.path(), &[], &ambient(start)).expect("made");
+        let (cert, key) = (files.cert.clone(), files.key.clone());
+        let old_cert = std::fs::read(&cert).expect("readable");
+        let old_key = std::fs::read(&key).expect("readable");
+        ensure_pair(dir.path(), &["a.example.com".to_owned()], &ambient(start)).expect("new names");
+
+        // As a crash between the two renames leaves them.
+        std::fs::write(&cert, &old_cert).expect("written");
+        ensure_pair(dir.path(), &[], &ambient(start)).expect("made anew");
+        ReloadingPair::open(files.clone(), start).expect("a pair again");
+        assert_ne!(std::fs::read(&cert).expect("readable"), old_cert);
+        std::fs::write(&key, &old_key).expect("written");
+        ensure_pair(dir.path(), &[], &ambient(start)).expect("made anew");
+        ReloadingPair::open(files.clone(), start).expect("a pair again");
+
+        // A leaf of another CA is not served.
+        let leaf = std::fs::read(&cert).expect("readable");
+        std::fs::remove_file(&ca).expect("removed");
+        ensure_pair(dir.path(), &[], &ambient(start)).expect("a new CA and leaf");
+        assert_ne!(std::fs::read(&cert).expect("readable"), leaf);
+
+        std::fs::remove_file(ca.with_extension("key")).expect("removed");
+        let error = ensure_pair(dir.path(), &[], &ambient(start)).err().expect("refused");
+        assert!(error.to_string().contains("ca.key"), "{error}");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 mod bootstrap;
 mod load;
 mod reload;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use bootstrap::ensure_pair;
 pub(crate) use load::TlsError;
