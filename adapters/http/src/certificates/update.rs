@@ -2,7 +2,6 @@
 
 use super::{CertificateBody, reread};
 use crate::edge::{ApiError, Cx, JsonBody, Reply};
-use crate::input::present;
 use actix_web::HttpResponse;
 use certctl_inventory::{Patch, UpdateCertificate};
 use serde::Deserialize;
