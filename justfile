@@ -36,10 +36,10 @@ openapi:
 openapi-check:
     cargo run --locked -q -p certctl-server -- openapi | diff -u openapi/openapi.json -
 
-# The whole journey, unattended.
-demo-check:
-    scripts/demo --check
-
 # Licences and bans (needs cargo-deny).
 deny:
     cargo deny check licenses bans sources
+
+# The whole journey with real peers; part of scripts/test.
+journey:
+    scripts/demo --check

@@ -93,8 +93,7 @@ fn dependencies_point_inwards() {
         let ours = inside(&["core/", "ports/", "adapters/", "app/", "tests"]);
         !ours
             || match from.split('/').next() {
-                Some("core" | "ports") => inside(&["core/", "ports/"]),
-                Some("adapters") => inside(&["core/", "ports/"]),
+                Some("core" | "ports" | "adapters") => inside(&["core/", "ports/"]),
                 Some("app") => inside(&["core/", "ports/", "adapters/"]),
                 _ => true,
             }

@@ -64,7 +64,7 @@ impl Server {
     }
 
     fn until_ready(&self) {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while self.call("GET", "/ready", None, None).0 != 200 {
             assert!(Instant::now() < deadline, "the server did not become ready");
             std::thread::sleep(Duration::from_millis(50));

@@ -99,12 +99,11 @@ pub(crate) async fn open_database(config: &Config, data_dir: &DataDir, ambient: 
 pub(crate) async fn parts(config: &Config) -> Result<Parts, BootError> {
     let ambient = ambient();
     let data_dir = DataDir::lock(&config.data_dir)?;
-    let (files, bootstrap_ca) = match &config.tls_pair {
-        Some((cert, key)) => (PairFiles { cert: cert.clone(), key: key.clone() }, None),
-        None => {
-            let (files, ca) = ensure_pair(data_dir.path(), &config.tls_sans, &ambient)?;
-            (files, Some(ca))
-        }
+    let (files, bootstrap_ca) = if let Some((cert, key)) = &config.tls_pair {
+        (PairFiles { cert: cert.clone(), key: key.clone() }, None)
+    } else {
+        let (files, ca) = ensure_pair(data_dir.path(), &config.tls_sans, &ambient)?;
+        (files, Some(ca))
     };
     let pair = Arc::new(ReloadingPair::open(files, ambient.now())?);
     let Opened { database, private } = open_database(config, &data_dir, &ambient).await?;

@@ -15,7 +15,7 @@ pub(crate) struct Scheduler {
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
-const RUN_LIMIT: Duration = Duration::from_secs(300);
+const RUN_LIMIT: Duration = Duration::from_mins(5);
 
 impl Scheduler {
     /// Runs `work` at once and then every `interval` with ten per cent of jitter, until the server stops. A failed run

@@ -107,7 +107,7 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
         .workers(std::thread::available_parallelism().map_or(2, usize::from).min(8))
         .disable_signals()
         .client_request_timeout(Duration::from_secs(5))
-        .keep_alive(Duration::from_secs(60))
+        .keep_alive(Duration::from_mins(1))
         .shutdown_timeout(config.shutdown_timeout.as_secs())
         .bind_rustls_0_23(address, tls_config)
         .map_err(bind_error)?
@@ -144,7 +144,7 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
 }
 
 const BATCH: i64 = 500;
-const TIDY: Duration = Duration::from_secs(300);
+const TIDY: Duration = Duration::from_mins(5);
 
 fn start_loops(config: &Config, scheduler: &Scheduler, app: &AppConfig) -> Vec<tokio::task::JoinHandle<()>> {
     let (tidy, crls, responders) = (app.clone(), app.clone(), app.clone());
@@ -327,11 +327,9 @@ async fn stop(
         }
         serving.await.is_ok_and(|outcome| outcome.is_ok())
     };
-    match tokio::time::timeout(config.shutdown_timeout, drained).await {
-        Ok(clean) => clean,
-        Err(_) => {
-            tracing::warn!("requests were still running at the end of CERTCTL_SHUTDOWN_TIMEOUT");
-            false
-        }
-    }
+    let outcome = tokio::time::timeout(config.shutdown_timeout, drained).await;
+    outcome.unwrap_or_else(|_| {
+        tracing::warn!("requests were still running at the end of CERTCTL_SHUTDOWN_TIMEOUT");
+        false
+    })
 }

@@ -124,7 +124,8 @@ pub fn leaf(db: &TestDatabase, certificate: &Certificate, number: u8) -> Certifi
 }
 
 fn hex(text: &str) -> String {
-    text.bytes().rev().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let octets: Vec<u8> = text.bytes().rev().take(8).collect();
+    data_encoding::HEXLOWER.encode(&octets)
 }
 
 /// Records a leaf as issuance does, with its deployments; returns it and the deployment jobs.

@@ -39,9 +39,9 @@ async fn poll(db: &TestDatabase, postgres: &Postgres, agent: &str) -> Vec<WorkIt
     let (sealer, leases) = (TicketSealer::default(), LeaseSettings::default());
     let items = claim_work(unit.stores(), &db.ambient, &caller, &sealer, leases, agent).await.expect("a claim");
     if items.is_empty() {
-        unit.discard().await.expect("discarded")
+        unit.discard().await.expect("discarded");
     } else {
-        unit.save().await.expect("saved")
+        unit.save().await.expect("saved");
     }
     items
 }
@@ -55,9 +55,9 @@ async fn tell(db: &TestDatabase, agent: &str, job: &str, told: JobReport) -> Res
     let leases = LeaseSettings::default();
     let changed = report_job(unit.stores(), &db.ambient, &as_agent(agent), leases, (agent, job), told).await?;
     if changed {
-        unit.save().await?
+        unit.save().await?;
     } else {
-        unit.discard().await?
+        unit.discard().await?;
     }
     Ok(changed)
 }
@@ -559,6 +559,8 @@ async fn the_scan_orders_what_is_due_once_whatever_the_replicas_do() {
 
 #[tokio::test]
 async fn the_scan_tells_what_expires_and_leaves_alone_what_its_policy_or_targets_do_not_renew() {
+    use CertificateStatus::{Active, Expired, Expiring, Pending};
+
     let db = TestDatabase::new().await;
     let (manual, ..) = served(&db, "manual").await;
     let bare = crate::certificates::declared(&db, "bare").await;
@@ -583,7 +585,6 @@ async fn the_scan_tells_what_expires_and_leaves_alone_what_its_policy_or_targets
         }
         out
     };
-    use CertificateStatus::{Active, Expired, Expiring, Pending};
     db.clock.set(START + Duration::days(61));
     assert!(scan(&db, &db.postgres).await.is_empty());
     assert_eq!(states().await, [Active, Expiring, Pending], "14 and 30 days before the end");

@@ -185,7 +185,7 @@ mod tests {
         assert_ne!(std::fs::read(&cert).expect("readable"), leaf);
 
         std::fs::remove_file(ca.with_extension("key")).expect("removed");
-        let error = ensure_pair(dir.path(), &[], &ambient(start)).err().expect("refused");
+        let error = ensure_pair(dir.path(), &[], &ambient(start)).expect_err("refused");
         assert!(error.to_string().contains("ca.key"), "{error}");
     }
 
