@@ -1,5 +1,6 @@
 //! What an operator's pair must be, and what a client of the listener sees.
 
+use super::load::fingerprint;
 use super::*;
 use certctl_ports::Ambient;
 use certctl_ports::fakes::{CountingRandom, FixedClock};
