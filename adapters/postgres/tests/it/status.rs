@@ -142,9 +142,9 @@ async fn revoking_covers_every_live_version_and_is_shown_at_once() {
             .await
             .expect("a CRL");
         if new {
-            unit.save().await.expect("saved")
+            unit.save().await.expect("saved");
         } else {
-            unit.discard().await.expect("discarded")
+            unit.discard().await.expect("discarded");
         }
         (crl, new)
     };
@@ -227,7 +227,10 @@ async fn one_serial_can_be_revoked_and_the_certificate_lives_on() {
         ..command(&certificate, RevocationReason::Superseded)
     };
     let shouted = old.serial_number.to_uppercase();
-    assert_eq!(revoke_now(&db, one(&shouted)).await.expect("revoked").serials, [old.serial_number.clone()]);
+    assert_eq!(
+        revoke_now(&db, one(&shouted)).await.expect("revoked").serials,
+        std::slice::from_ref(&old.serial_number)
+    );
     assert_eq!(state(&db, &certificate).await, CertificateStatus::Active);
     assert_eq!(statuses(&db, &current).await[0], SerialStatus::Good);
     assert!(matches!(revoke_now(&db, one("ff")).await, Err(DomainError::NotFound { .. })));
