@@ -124,7 +124,7 @@ pub fn leaf(db: &TestDatabase, certificate: &Certificate, number: u8) -> Certifi
 }
 
 fn hex(text: &str) -> String {
-    text.bytes().rev().take(8).map(|byte| format!("{byte:02x}")).collect()
+    data_encoding::HEXLOWER.encode(&text.as_bytes()[text.len().saturating_sub(8)..])
 }
 
 /// Records a leaf as issuance does, with its deployments; returns it and the deployment jobs.

@@ -6,7 +6,7 @@ use certctl_deployment::{
     AttachmentState, DeploymentResult, JobReport, LeaseSettings, Step, WorkItem, claim_work, fail_request,
     list_attachments, pickup_certificate, report_job, request_to_answer, work_waiting,
 };
-use certctl_inventory::CertificateStatus;
+use certctl_inventory::CertificateStatus::{self, Active, Expired, Expiring, Pending};
 use certctl_jobs::{
     ErrorClass, Job, JobFailure, JobFilter, JobStatus, JobType, SweepSettings, Trigger, VerificationReport,
     VerificationStatus, cancel_job, list_jobs, reap_timeouts, record_verification, retry_due, verification,
@@ -39,9 +39,9 @@ async fn poll(db: &TestDatabase, postgres: &Postgres, agent: &str) -> Vec<WorkIt
     let (sealer, leases) = (TicketSealer::default(), LeaseSettings::default());
     let items = claim_work(unit.stores(), &db.ambient, &caller, &sealer, leases, agent).await.expect("a claim");
     if items.is_empty() {
-        unit.discard().await.expect("discarded")
+        unit.discard().await.expect("discarded");
     } else {
-        unit.save().await.expect("saved")
+        unit.save().await.expect("saved");
     }
     items
 }
@@ -55,9 +55,9 @@ async fn tell(db: &TestDatabase, agent: &str, job: &str, told: JobReport) -> Res
     let leases = LeaseSettings::default();
     let changed = report_job(unit.stores(), &db.ambient, &as_agent(agent), leases, (agent, job), told).await?;
     if changed {
-        unit.save().await?
+        unit.save().await?;
     } else {
-        unit.discard().await?
+        unit.discard().await?;
     }
     Ok(changed)
 }
@@ -583,7 +583,6 @@ async fn the_scan_tells_what_expires_and_leaves_alone_what_its_policy_or_targets
         }
         out
     };
-    use CertificateStatus::{Active, Expired, Expiring, Pending};
     db.clock.set(START + Duration::days(61));
     assert!(scan(&db, &db.postgres).await.is_empty());
     assert_eq!(states().await, [Active, Expiring, Pending], "14 and 30 days before the end");
