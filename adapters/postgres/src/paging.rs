@@ -170,7 +170,7 @@ fn checked(cursor: &Cursor, kind: KeyKind) -> Result<(String, String), StoreErro
 mod tests {
     use super::*;
 
-    fn filters<'a>(name: Option<&'a str>, size: Option<i32>) -> Filters<'a> {
+    fn filters(name: Option<&str>, size: Option<i32>) -> Filters<'_> {
         Filters::default().with("name = ?", "text", name).with("size > ?", "integer", size)
     }
 
