@@ -8,6 +8,6 @@ pub(crate) fn present<T>(field: &str, given: Patch<T>) -> Result<Option<T>, ApiE
     match given {
         Patch::Keep => Ok(None),
         Patch::Set(value) => Ok(Some(value)),
-        Patch::Clear => Err(ApiError::invalid(field, "not_nullable", "must not be null; leave it out to keep it")),
+        Patch::Clear => Err(ApiError::invalid(field, "required", "can't be cleared; leave it out to keep it")),
     }
 }

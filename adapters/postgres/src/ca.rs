@@ -1,13 +1,22 @@
 //! CA certificates, blocked keys and orphans.
 
+use crate::policy::{self, POLICY, PROFILE};
 use crate::unit_of_work::PgUnitOfWork;
 use async_trait::async_trait;
 use certctl_ca::{CaKey, CaKind, CaRecord, CaState, CaStore, IssuerSettings, Orphan};
+use certctl_inventory::Certificate;
+use certctl_issuance::{IssuanceFacts, IssuanceStore};
 use certctl_kernel::{StoreError, Timestamp};
 use tokio_postgres::Row;
 
 const COLUMNS: &str = "id, issuer_id, generation, kind, state, name, subject, cert_der, chain_pem, key_driver_id, \
      sealed_key, spki_sha256, fingerprint_sha256, serial_number, not_before, not_after, path_len_constraint, created_at";
+
+const KEY_IS_BARRED: &str = "SELECT EXISTS (SELECT FROM ca.blocked_keys WHERE spki_sha256 = $1) \
+     OR EXISTS (SELECT FROM ca.ca_certificates WHERE spki_sha256 = $1) \
+     OR EXISTS (SELECT FROM status.ocsp_responders WHERE spki_sha256 = $1) \
+     OR EXISTS (SELECT FROM inventory.certificate_versions v JOIN status.revocations r \
+     ON r.version_id = v.id WHERE v.spki_sha256 = $1 AND r.reason = 'keyCompromise')";
 
 fn unknown(column: &str) -> StoreError {
     StoreError::Internal { reason: format!("ca.ca_certificates.{column} holds a value unknown to this build") }
@@ -38,6 +47,35 @@ fn record(row: &Row) -> Result<CaRecord, StoreError> {
         path_len: row.get::<_, Option<i32>>(16).and_then(|length| u8::try_from(length).ok()),
         created_at: row.get(17),
     })
+}
+
+#[async_trait]
+impl IssuanceStore for PgUnitOfWork {
+    async fn issuance_facts(
+        &mut self,
+        certificate: &Certificate,
+        spki_sha256: &str,
+    ) -> Result<IssuanceFacts, StoreError> {
+        let profile_sql = format!("SELECT {PROFILE} FROM policy.certificate_profiles p WHERE p.id = $1");
+        let policy_sql = format!("SELECT {POLICY} FROM policy.renewal_policies r WHERE r.id = $1");
+        let this = &*self;
+        // Sent together on one connection: the three answers cost one round trip.
+        let (profile, renewal_policy, barred) = tokio::try_join!(
+            async {
+                match &certificate.certificate_profile_id {
+                    Some(id) => this.query_opt(&profile_sql, &[id]).await,
+                    None => Ok(None),
+                }
+            },
+            async { this.query_opt(&policy_sql, &[&certificate.renewal_policy_id]).await },
+            async { this.query_one(KEY_IS_BARRED, &[&spki_sha256]).await },
+        )?;
+        Ok(IssuanceFacts {
+            profile: profile.as_ref().map(policy::profile).transpose()?,
+            renewal_policy: renewal_policy.as_ref().map(policy::policy).transpose()?,
+            key_barred: barred.get(0),
+        })
+    }
 }
 
 #[async_trait]
@@ -110,16 +148,7 @@ impl CaStore for PgUnitOfWork {
     }
 
     async fn key_is_barred(&mut self, spki_sha256: &str) -> Result<bool, StoreError> {
-        let row = self
-            .query_one(
-                "SELECT EXISTS (SELECT FROM ca.blocked_keys WHERE spki_sha256 = $1) \
-                 OR EXISTS (SELECT FROM ca.ca_certificates WHERE spki_sha256 = $1) \
-                 OR EXISTS (SELECT FROM status.ocsp_responders WHERE spki_sha256 = $1) \
-                 OR EXISTS (SELECT FROM inventory.certificate_versions v JOIN status.revocations r \
-                     ON r.version_id = v.id WHERE v.spki_sha256 = $1 AND r.reason = 'keyCompromise')",
-                &[&spki_sha256],
-            )
-            .await?;
+        let row = self.query_one(KEY_IS_BARRED, &[&spki_sha256]).await?;
         Ok(row.get(0))
     }
 

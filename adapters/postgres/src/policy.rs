@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tokio_postgres::Row;
 
-const PROFILE: &str = "p.id, p.tenant_id, p.name, p.description, p.allowed_key_algorithms, p.max_ttl_seconds, \
+pub(crate) const PROFILE: &str = "p.id, p.tenant_id, p.name, p.description, p.allowed_key_algorithms, p.max_ttl_seconds, \
      p.allowed_ekus, p.required_san_patterns, p.spiffe_uri_pattern, p.allow_short_lived, p.must_staple, \
      p.required_csr_attributes, p.acme_auth_mode, p.requires_approval, p.allow_wildcards, p.enabled, \
      p.default_owner_id, p.default_team_id, p.default_policy_id, p.default_issuer_id, p.row_version, p.created_at, \
@@ -26,7 +26,7 @@ fn key_rule(value: &Value) -> Result<KeyRule, StoreError> {
     Ok(KeyRule { algorithm, min_size })
 }
 
-fn profile(row: &Row) -> Result<Profile, StoreError> {
+pub(crate) fn profile(row: &Row) -> Result<Profile, StoreError> {
     let rules: Value = row.get(4);
     let rules = rules.as_array().ok_or_else(|| broken("list of key algorithms"))?;
     let ekus: Vec<&str> = row.get(6);
@@ -217,11 +217,11 @@ impl ProfileStore for PgUnitOfWork {
     }
 }
 
-const POLICY: &str = "r.id, r.tenant_id, r.name, r.renewal_window_days, r.auto_renew, r.max_retries, \
+pub(crate) const POLICY: &str = "r.id, r.tenant_id, r.name, r.renewal_window_days, r.auto_renew, r.max_retries, \
      r.retry_interval_seconds, r.alert_thresholds_days, r.alert_channels, r.alert_severity_map, \
      r.certificate_profile_id, r.row_version, r.created_at, r.updated_at";
 
-fn policy(row: &Row) -> Result<RenewalPolicy, StoreError> {
+pub(crate) fn policy(row: &Row) -> Result<RenewalPolicy, StoreError> {
     let channels: BTreeMap<String, Vec<String>> =
         serde_json::from_value(row.get(8)).map_err(|_| broken("channel map"))?;
     let severities: BTreeMap<String, String> =

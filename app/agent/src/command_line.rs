@@ -13,13 +13,19 @@ Examples:
   Do one round of work and exit:
     certctl-agent run --once
 
-Every option is also a variable (--ca-bundle is CERTCTL_SERVER_CA_BUNDLE_PATH) and a key of the TOML file (the
-variable's name without CERTCTL_, in lower case). The command line wins over the environment, that over the file.
-Secrets come from the environment or from files only: CERTCTL_API_KEY, CERTCTL_API_KEY_FILE,
-CERTCTL_AGENT_BOOTSTRAP_TOKEN, CERTCTL_AGENT_BOOTSTRAP_TOKEN_FILE.
-Further variables: CERTCTL_AGENT_HEARTBEAT_INTERVAL (60s), CERTCTL_AGENT_POLL_INTERVAL (30s),
-CERTCTL_AGENT_MAX_PARALLEL (4), CERTCTL_AGENT_COMMAND_ALLOW (commands that targets may run, comma separated),
-CERTCTL_DEPLOY_BACKUP_RETENTION (3), CERTCTL_VERIFY_DEPLOYMENT (true), CERTCTL_LOG_LEVEL (info).";
+The command line wins over the environment, and that over the TOML file, whose keys are the
+variables without CERTCTL_, in lower case. Variables:
+  CERTCTL_SERVER_URL, CERTCTL_SERVER_CA_BUNDLE_PATH, CERTCTL_SERVER_TLS_INSECURE_SKIP_VERIFY,
+  CERTCTL_AGENT_NAME, CERTCTL_AGENT_ID, CERTCTL_KEY_DIR, CERTCTL_AGENT_STATE_DIR,
+  CERTCTL_LOG_LEVEL                 as the options
+  CERTCTL_API_KEY[_FILE]            key of an agent that an operator registered
+  CERTCTL_AGENT_BOOTSTRAP_TOKEN[_FILE]  enrolment token
+  CERTCTL_AGENT_HEARTBEAT_INTERVAL  60s
+  CERTCTL_AGENT_POLL_INTERVAL       30s
+  CERTCTL_AGENT_MAX_PARALLEL        jobs at once: 4
+  CERTCTL_AGENT_COMMAND_ALLOW       commands that targets may run, comma separated
+  CERTCTL_DEPLOY_BACKUP_RETENTION   backups kept a file: 3
+  CERTCTL_VERIFY_DEPLOYMENT         report what endpoints serve: true";
 
 /// Keeps keys on this host and installs certificates into its services.
 #[derive(Debug, Parser)]

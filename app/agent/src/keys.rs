@@ -91,7 +91,7 @@ impl KeyStore {
         Ok(self.ring.load_der(&der)?)
     }
 
-    /// Puts a pending key aside after the control plane refused it for good.
+    /// Removes a pending key that the control plane refused for good.
     pub fn give_up(&self, certificate_id: &str) -> Result<(), KeyStoreError> {
         let from = self.path(certificate_id, Slot::Pending)?;
         match std::fs::remove_file(&from) {

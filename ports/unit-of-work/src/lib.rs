@@ -35,6 +35,7 @@ pub trait Stores:
     + certctl_deployment::WorkStore
     + certctl_renewal::RenewalStore
     + certctl_ca::CaStore
+    + certctl_issuance::IssuanceStore
     + certctl_revocation::StatusStore
 {
 }

@@ -1,5 +1,6 @@
 //! `POST /api/v1/agents/{id}/csr`
 
+use crate::certificates::issue::Fate;
 use crate::edge::{ApiError, Cx, JsonBody, Reply};
 use actix_web::HttpResponse;
 use certctl_audit::{Action, AuditEvent};
@@ -86,6 +87,7 @@ pub(crate) async fn handler(cx: Cx, body: JsonBody<CsrInput>) -> Result<HttpResp
     let issuers = cx.state().backends()?.issuers.as_ref();
     let CsrInput { csr_pem, certificate_id, job_id } = body.value;
     let mut refused = None;
+    let mut signed = None;
     let reply = cx
         .change(&body.digest, async |tx| {
             let request = certctl_deployment::request_to_answer(tx, caller, &id, certificate_id.as_deref()).await?;
@@ -101,7 +103,10 @@ pub(crate) async fn handler(cx: Cx, body: JsonBody<CsrInput>) -> Result<HttpResp
                 source: sources::AGENT.to_owned(),
             };
             match certctl_issuance::issue_from_csr(tx, issuers, cx.ambient(), caller, command).await {
-                Ok(_) => Ok(Reply::accepted(CsrSigned { status: "csr_signed" })),
+                Ok(version) => {
+                    signed = Some(version);
+                    Ok(Reply::accepted(CsrSigned { status: "csr_signed" }))
+                }
                 Err(error) => {
                     refused = Some(Refused { request, error: error.clone() });
                     Err(error.into())
@@ -112,5 +117,10 @@ pub(crate) async fn handler(cx: Cx, body: JsonBody<CsrInput>) -> Result<HttpResp
     if let Some(refused) = refused {
         settle(&cx, caller, &id, &refused).await;
     }
-    reply
+    let Some(version) = signed else { return reply };
+    // A leaf whose transaction did not commit is in the world all the same: it must not be forgotten.
+    let certificate_id = version.certificate_id.clone();
+    let mut fate = Fate::default();
+    fate.note(Ok(version))?;
+    fate.settle(&cx, &certificate_id, reply).await
 }

@@ -2,6 +2,7 @@
 
 use super::{CertificateBody, reread};
 use crate::edge::{ApiError, Cx, JsonBody, Reply};
+use crate::input::present;
 use actix_web::HttpResponse;
 use certctl_inventory::{Patch, UpdateCertificate};
 use serde::Deserialize;
@@ -113,14 +114,14 @@ pub(crate) async fn handler(cx: Cx, body: JsonBody<Input>) -> Result<HttpRespons
     let command = UpdateCertificate {
         id: id.clone(),
         expected_version,
-        name: required("name", input.name)?,
-        common_name: required("common_name", input.common_name)?,
+        name: present("name", input.name)?,
+        common_name: present("common_name", input.common_name)?,
         sans: input.sans,
         environment: input.environment,
-        owner_id: required("owner_id", input.owner_id)?,
-        team_id: required("team_id", input.team_id)?,
-        issuer_id: required("issuer_id", input.issuer_id)?,
-        renewal_policy_id: required("renewal_policy_id", input.renewal_policy_id)?,
+        owner_id: present("owner_id", input.owner_id)?,
+        team_id: present("team_id", input.team_id)?,
+        issuer_id: present("issuer_id", input.issuer_id)?,
+        renewal_policy_id: present("renewal_policy_id", input.renewal_policy_id)?,
         certificate_profile_id: input.certificate_profile_id,
         tags: input.tags,
         target_ids: targets.clone(),
@@ -137,15 +138,6 @@ pub(crate) async fn handler(cx: Cx, body: JsonBody<Input>) -> Result<HttpRespons
     .await
 }
 
-/// A member that can't be cleared.
-fn required(field: &str, patch: Patch<String>) -> Result<Option<String>, ApiError> {
-    match patch {
-        Patch::Keep => Ok(None),
-        Patch::Clear => Err(ApiError::invalid(field, "required", "can't be cleared; leave it out to keep it")),
-        Patch::Set(value) => Ok(Some(value)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,9 +146,9 @@ mod tests {
     fn null_is_refused_for_a_member_that_every_certificate_has_and_clears_the_others() {
         let input: Input = serde_json::from_str(r#"{"owner_id": null, "certificate_profile_id": null, "status": 1}"#)
             .expect("the members have the right types");
-        let refused = required("owner_id", input.owner_id).expect_err("an owner is needed");
+        let refused = present("owner_id", input.owner_id).expect_err("an owner is needed");
         assert_eq!((refused.errors[0].field.as_str(), refused.errors[0].code.as_str()), ("owner_id", "required"));
-        assert_eq!(required("team_id", input.team_id).expect("absent members stay"), None);
+        assert_eq!(present("team_id", input.team_id).expect("absent members stay"), None);
         assert!(matches!(input.certificate_profile_id, Patch::Clear));
         assert!(matches!(input.target_ids, Patch::Keep));
     }

@@ -124,8 +124,7 @@ pub fn leaf(db: &TestDatabase, certificate: &Certificate, number: u8) -> Certifi
 }
 
 fn hex(text: &str) -> String {
-    let octets: Vec<u8> = text.bytes().rev().take(8).collect();
-    data_encoding::HEXLOWER.encode(&octets)
+    data_encoding::HEXLOWER.encode(&text.as_bytes()[text.len().saturating_sub(8)..])
 }
 
 /// Records a leaf as issuance does, with its deployments; returns it and the deployment jobs.

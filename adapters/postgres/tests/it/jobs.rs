@@ -6,7 +6,7 @@ use certctl_deployment::{
     AttachmentState, DeploymentResult, JobReport, LeaseSettings, Step, WorkItem, claim_work, fail_request,
     list_attachments, pickup_certificate, report_job, request_to_answer, work_waiting,
 };
-use certctl_inventory::CertificateStatus;
+use certctl_inventory::CertificateStatus::{self, Active, Expired, Expiring, Pending};
 use certctl_jobs::{
     ErrorClass, Job, JobFailure, JobFilter, JobStatus, JobType, SweepSettings, Trigger, VerificationReport,
     VerificationStatus, cancel_job, list_jobs, reap_timeouts, record_verification, retry_due, verification,

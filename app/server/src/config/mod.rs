@@ -137,7 +137,7 @@ impl Config {
             database_statement_timeout: r.duration("DATABASE_STATEMENT_TIMEOUT"),
             database_allow_plaintext: r.flag("DATABASE_ALLOW_PLAINTEXT"),
             migrations_via_hook: r.flag("MIGRATIONS_VIA_HOOK"),
-            log_level: r.choice("LOG_LEVEL"),
+            log_level: log_level(&mut r),
             log_json: r.choice("LOG_FORMAT") == "json",
             demo,
             auth_none,
@@ -329,6 +329,21 @@ fn rate_limit(r: &mut Reader<'_>) -> Option<(u32, u32, u32, u32)> {
         (r.number("RATE_LIMIT_PER_USER_RPS"), r.number("RATE_LIMIT_PER_USER_BURST"));
     let or = |own: u32, general: u32| if own == 0 { general } else { own };
     r.flag("RATE_LIMIT_ENABLED").then(|| (rps, burst, or(user_rps, rps), or(user_burst, burst)))
+}
+
+/// One level, and perhaps levels of single modules: `info,certctl_http=debug`.
+fn log_level(r: &mut Reader<'_>) -> String {
+    let text = r.text("LOG_LEVEL");
+    let level = |text: &str| matches!(text, "debug" | "info" | "warn" | "error");
+    let module = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_:".contains(&b));
+    let sound = |(index, item): (usize, &str)| match item.split_once('=') {
+        None => index == 0 && level(item),
+        Some((name, of)) => index > 0 && module(name) && level(of),
+    };
+    if !text.split(',').enumerate().all(sound) {
+        r.problem("LOG_LEVEL", "must be one of debug, info, warn, error, with module=level after commas if need be");
+    }
+    text
 }
 
 fn tls_sans(r: &mut Reader<'_>) -> Vec<String> {

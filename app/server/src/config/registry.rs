@@ -95,7 +95,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("PKI_HTTP_LISTEN", Kind::Text, "", "0.0.0.0:8080", "plain-HTTP listener for CRLs, OCSP and CA certificates only"),
     setting("CA_CERT_PATH", Kind::Path, "", "/etc/certctl/ca.crt", "operator's CA for iss-local; with the key"),
     setting("CA_KEY_PATH", Kind::Path, "", "/etc/certctl/ca.key", "operator's CA key for iss-local; with the certificate"),
-    setting("LOG_LEVEL", Kind::Choice(&["debug", "info", "warn", "error"]), "info", "info", "least level that is logged"),
+    setting("LOG_LEVEL", Kind::Text, "info", "info", "least level that is logged: debug, info, warn or error; with module=level after commas for single modules"),
     setting("LOG_FORMAT", Kind::Choice(&["json", "text"]), "json", "text", "form of log lines"),
     setting("AUTH_TYPE", Kind::Choice(&["api-key", "none", "oidc", "jwt"]), "api-key", "api-key", "who is let in; this build offers api-key, and none for demos"),
     setting("AUTH_SECRET", Kind::Secret, "", "a-long-random-key", "keys of viewers, comma-separated; used only without named keys"),

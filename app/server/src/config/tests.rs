@@ -80,6 +80,8 @@ fn what_must_fail_closed_fails() {
         (&[("CERTCTL_DATABASE_URL", "localhost")], "DATABASE_URL"),
         (&[("CERTCTL_DATABASE_MAX_CONNS", "0")], "DATABASE_MAX_CONNS"),
         (&[("CERTCTL_LOG_LEVEL", "INFO")], "LOG_LEVEL"),
+        (&[("CERTCTL_LOG_LEVEL", "info,debug")], "LOG_LEVEL"),
+        (&[("CERTCTL_LOG_LEVEL", "certctl_http=debug")], "LOG_LEVEL"),
         (&[("CERTCTL_LOG_FORMAT", "xml")], "LOG_FORMAT"),
         (&[("CERTCTL_AUTH_TYPE", "jwt")], "AUTH_TYPE"),
         (&[("CERTCTL_AUTH_TYPE", "oidc")], "AUTH_TYPE"),

@@ -1,13 +1,13 @@
 //! One function issues.
 
+use crate::{IssuanceFacts, IssuanceStore};
 use certctl_audit::{Action, AuditEvent, AuditLog};
 use certctl_ca::{AuthorizedLeaf, CaStore, CertificateFacts, Lend, PolicyInput, ProfileFacts, authorize, verify_leaf};
-use certctl_inventory::{Certificate, CertificateStatus, CertificateStore, CertificateVersion, RenewalPolicyStore};
+use certctl_inventory::{Certificate, CertificateStatus, CertificateStore, CertificateVersion};
 use certctl_jobs::JobStore;
 use certctl_kernel::{DomainError, FieldError, IdKind, Timestamp};
 use certctl_port_issuer::{IssuedCertificate, IssuerRegistry};
 use certctl_ports::{Ambient, Announcer};
-use certctl_profile::ProfileStore;
 use certctl_rbac::{Caller, Permission, Scope};
 use certctl_renewal::renewal_instant;
 use certctl_x509::csr::{self, ParsedCsr};
@@ -34,9 +34,7 @@ pub struct IssueFromCsr {
 /// a request that can't be read (400), and a policy refusal that names every broken rule (422). After any failure the
 /// caller discards the transaction and, for a refusal, records it with [`record_refusal`] in another.
 pub async fn issue_from_csr(
-    tx: &mut (
-             impl CertificateStore + ProfileStore + RenewalPolicyStore + JobStore + CaStore + AuditLog + Announcer + ?Sized
-         ),
+    tx: &mut (impl CertificateStore + IssuanceStore + JobStore + CaStore + AuditLog + Announcer + ?Sized),
     issuers: &dyn IssuerRegistry,
     ambient: &Ambient,
     caller: &Caller,
@@ -52,16 +50,13 @@ pub async fn issue_from_csr(
     check_state(&certificate)?;
 
     let issuer = issuers.issuer(&mut Lend(&mut *tx), &certificate.issuer_id).await?;
-    let profile = match &certificate.certificate_profile_id {
-        Some(id) => tx.profile(id).await?,
-        None => None,
-    };
+    let IssuanceFacts { profile, renewal_policy, key_barred } =
+        tx.issuance_facts(&certificate, &request.spki_sha256).await?;
     let facts = match (&certificate.certificate_profile_id, &profile) {
         (None, _) => ProfileFacts::None,
         (Some(_), Some(profile)) => ProfileFacts::Found(profile),
         (Some(id), None) => ProfileFacts::Missing(id),
     };
-    let key_barred = tx.key_is_barred(&request.spki_sha256).await?;
     let authorization = authorize(&PolicyInput {
         certificate: CertificateFacts {
             id: &certificate.id,
@@ -83,9 +78,8 @@ pub async fn issue_from_csr(
     let issued = issuer.issue(authorization).await?;
     let version = version(ambient, caller, &cmd, &request, &wanted, &issued)?;
 
-    let policy = tx.renewal_policy(&certificate.renewal_policy_id).await?;
     let next_renewal_at =
-        policy.and_then(|policy| renewal_instant(version.not_before, version.not_after, &policy, &version.id));
+        renewal_policy.and_then(|policy| renewal_instant(version.not_before, version.not_after, &policy, &version.id));
     tx.record_version(&version, next_renewal_at).await?;
     let now = version.created_at;
     finish_job(tx, &certificate, &cmd, &version, now).await?;

@@ -5,8 +5,10 @@
 
 mod issue;
 mod orphan;
+mod ports;
 mod test;
 
 pub use issue::{IssueFromCsr, issue_from_csr, record_refusal};
 pub use orphan::record_orphan;
+pub use ports::{IssuanceFacts, IssuanceStore};
 pub use test::{record_failed_test, test_issuer};
