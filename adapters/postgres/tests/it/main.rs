@@ -7,6 +7,7 @@ mod certificates;
 mod cluster;
 mod edge;
 mod edge_auth;
+mod edge_fleet;
 mod edge_inventory;
 mod fleet;
 mod iam;
