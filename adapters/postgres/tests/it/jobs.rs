@@ -559,8 +559,6 @@ async fn the_scan_orders_what_is_due_once_whatever_the_replicas_do() {
 
 #[tokio::test]
 async fn the_scan_tells_what_expires_and_leaves_alone_what_its_policy_or_targets_do_not_renew() {
-    use CertificateStatus::{Active, Expired, Expiring, Pending};
-
     let db = TestDatabase::new().await;
     let (manual, ..) = served(&db, "manual").await;
     let bare = crate::certificates::declared(&db, "bare").await;
