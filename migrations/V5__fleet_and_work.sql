@@ -124,7 +124,8 @@ CREATE TABLE work.job_events (
     at timestamptz NOT NULL,
     from_status text,
     to_status text NOT NULL,
-    actor text NOT NULL,
+    -- Who held the lease; people are named by the audit trail.
+    actor text,
     attempt integer NOT NULL,
     detail text
 );
@@ -134,7 +135,7 @@ CREATE FUNCTION work.note_job_event() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO work.job_events (job_id, at, from_status, to_status, actor, attempt, detail)
     VALUES (NEW.id, NEW.state_entered_at, CASE WHEN TG_OP = 'UPDATE' THEN OLD.status END, NEW.status,
-        coalesce(NEW.lease_owner, CASE WHEN TG_OP = 'UPDATE' THEN OLD.lease_owner END, NEW.requested_by),
+        coalesce(NEW.lease_owner, CASE WHEN TG_OP = 'UPDATE' THEN OLD.lease_owner END),
         NEW.attempts, NEW.last_error);
     RETURN NULL;
 END;

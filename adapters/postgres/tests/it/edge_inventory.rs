@@ -3,8 +3,11 @@
 use crate::edge::{TOKEN, edge, request, send};
 use crate::support::TestDatabase;
 use actix_web::http::Method;
+use certctl_http::{AppConfig, AppState, Backends, Bootstrap};
 use certctl_inventory::CertificateVersion;
+use certctl_kernel::Secret;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 const CHAIN: &str = include_str!("fixtures/chain.pem");
 
@@ -385,4 +388,50 @@ async fn a_repeated_creation_with_one_key_makes_one_object() {
     assert_eq!(actix_web::test::read_body(first).await, actix_web::test::read_body(second).await);
     let (_, list) = send!(edge, GET "/api/v1/teams", Some(&admin));
     assert_eq!(list["total"], json!(1));
+}
+
+/// The edge with local CAs behind it.
+fn with_authorities(db: &TestDatabase) -> AppConfig {
+    let state: Arc<AppState> = crate::edge::config(db).state.into_inner();
+    let state = Arc::try_unwrap(state).unwrap_or_else(|_| panic!("nobody else has the state yet"));
+    let sealer = crate::ca::sealer();
+    let state = state.with(Backends {
+        issuers: Arc::new(crate::ca::registry(&db.ambient, &sealer)),
+        sealer,
+        keys: Arc::new(certctl_signers::RingKeys::new()),
+        targets: Arc::new(certctl_targets::Catalogue),
+        status: certctl_revocation::StatusSettings::default(),
+        enrolment: certctl_agents::EnrolmentToken::new(None),
+    });
+    AppConfig::new(state, Bootstrap::new(Some(Secret::new(TOKEN.to_owned()))))
+}
+
+#[tokio::test]
+async fn an_issuer_comes_with_its_root_or_not_at_all() {
+    let db = with_catalogue().await;
+    let edge = actix_web::test::init_service(certctl_http::application!(&with_authorities(&db))).await;
+    let admin = admin!(edge);
+    let missing = json!({
+        "id": "iss-file", "name": "File", "type": "local",
+        "config": {"ca_cert_path": "/nonexistent/ca.pem", "ca_key_path": "/nonexistent/ca.key"},
+    });
+    let (status, body) = send!(edge, POST "/api/v1/issuers", Some(&admin), Some(missing));
+    assert_eq!(refusal(status, &body), refused(400, "validation_failed", "config"), "{body}");
+    assert_eq!(send!(edge, GET "/api/v1/issuers/iss-file", Some(&admin)).0, 404, "nothing was kept");
+
+    made!(edge, &admin, "/api/v1/issuers", json!({"id": "iss-1", "name": "Local", "type": "local"}));
+    let session = db.session().await;
+    let root = session
+        .query_one(
+            "SELECT i.issuing_ca_id = c.id, c.kind, c.state, c.sealed_key IS NOT NULL FROM ca.issuers i \
+             JOIN ca.ca_certificates c ON c.issuer_id = i.id",
+            &[],
+        )
+        .await
+        .expect("one issuer with one root");
+    assert_eq!(
+        (root.get(0), root.get(1), root.get(2), root.get(3)),
+        (Some(true), "root".to_owned(), "active".to_owned(), true)
+    );
+    assert_eq!(send!(edge, DELETE "/api/v1/issuers/iss-1", Some(&admin)), (204, Value::Null));
 }
