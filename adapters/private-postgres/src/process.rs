@@ -17,7 +17,7 @@ use tokio::process::Child;
 const START_LIMIT: Duration = Duration::from_mins(10);
 const POLL: Duration = Duration::from_millis(10);
 /// How long sessions may end by themselves; the server's own pool is closed by now.
-const SMART: Duration = Duration::from_secs(3);
+const SMART: Duration = Duration::from_millis(500);
 /// How long the final checkpoint may take.
 const FAST: Duration = Duration::from_mins(1);
 const IMMEDIATE: Duration = Duration::from_secs(5);

@@ -31,12 +31,12 @@ pub(crate) struct NamedKey {
 }
 
 /// The server's configuration.
-#[allow(dead_code, reason = "the loops that read the last intervals and limits are wired one after the other")]
 pub(crate) struct Config {
     pub(crate) host: IpAddr,
     pub(crate) port: u16,
     pub(crate) tls_pair: Option<(PathBuf, PathBuf)>,
     pub(crate) tls_sans: Vec<String>,
+    #[expect(dead_code, reason = "the registry says that it has no effect yet; both notes go when it is read")]
     pub(crate) external_url: Option<String>,
     pub(crate) data_dir: PathBuf,
     pub(crate) max_body_size: usize,
@@ -60,6 +60,7 @@ pub(crate) struct Config {
     pub(crate) agent_bootstrap_token: Option<Secret<String>>,
     pub(crate) encryption_keys: Vec<(String, Secret<String>)>,
     pub(crate) rate_limit: Option<(u32, u32, u32, u32)>,
+    #[expect(dead_code, reason = "the registry says that it has no effect yet; both notes go when it is read")]
     pub(crate) rate_limit_bucket_ttl: Duration,
     pub(crate) ocsp_per_minute: u32,
     pub(crate) exports_per_hour: u32,
@@ -72,8 +73,11 @@ pub(crate) struct Config {
     pub(crate) ocsp_responder_grace: Duration,
     pub(crate) issuance_backdate: Duration,
     pub(crate) renewal_check_interval: Duration,
+    #[expect(dead_code, reason = "the registry says that it has no effect yet; both notes go when it is read")]
     pub(crate) job_processor_interval: Duration,
+    #[expect(dead_code, reason = "the registry says that it has no effect yet; both notes go when it is read")]
     pub(crate) job_claim_limit: u32,
+    #[expect(dead_code, reason = "the registry says that it has no effect yet; both notes go when it is read")]
     pub(crate) short_lived_interval: Duration,
     pub(crate) retry_interval: Duration,
     pub(crate) agent_health_interval: Duration,
