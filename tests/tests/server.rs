@@ -2,6 +2,8 @@
 //!
 //! `just unit` builds the binary first; cargo alone does not know that this test needs it.
 
+mod faults;
+
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
