@@ -8,6 +8,7 @@ use certctl_audit::{AuditLog, AuditStore};
 use certctl_kernel::StoreError;
 use certctl_ports::Announcer;
 
+pub mod contract;
 mod idempotency;
 mod leader;
 

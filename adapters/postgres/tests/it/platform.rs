@@ -16,6 +16,12 @@ fn key(request_hash: &str) -> IdempotencyKey {
 }
 
 #[tokio::test]
+async fn units_of_work_keep_their_contract() {
+    let db = TestDatabase::new().await;
+    certctl_unit_of_work::contract::database(&db.postgres, START + Duration::DAY).await;
+}
+
+#[tokio::test]
 async fn a_repeated_request_waits_for_the_first_and_gets_its_response() {
     let db = TestDatabase::new().await;
     let expires = START + Duration::DAY;
