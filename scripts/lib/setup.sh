@@ -25,20 +25,25 @@ apt_need() {
     apt_refreshed=yes
   fi
   say "setup: installing $2 ($3)"
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$2" >/dev/null \
-    || die "apt-get install $2 failed"
+  apt_install "$2" || die "apt-get install $2 failed"
 }
 
-# Keeps Debian from starting services that the packages bring: we run private ones.
+# Runs a setup step; packages that it installs don't start the services they bring, for we run private ones. Needs no
+# root when nothing is missing.
 without_services() {
-  local policy=/usr/sbin/policy-rc.d made=""
-  if [ ! -e "$policy" ]; then
+  local no_services=yes
+  "$@"
+}
+
+# Installs packages; see without_services.
+apt_install() {
+  local policy=/usr/sbin/policy-rc.d made="" status=0
+  if [ -n "${no_services-}" ] && [ ! -e "$policy" ]; then
     printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
     as_root chmod 755 "$policy"
     made=yes
   fi
-  "$@"
-  local status=$?
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null || status=$?
   [ -z "$made" ] || as_root rm -f "$policy"
   return $status
 }
