@@ -8,7 +8,8 @@ use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::path::{HttpMethod, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    ComponentsBuilder, InfoBuilder, License, OpenApiBuilder, PathsBuilder, Ref, RefOr, Response, ResponseBuilder,
+    ComponentsBuilder, InfoBuilder, KnownFormat, License, ObjectBuilder, OpenApiBuilder, PathsBuilder, Ref, RefOr,
+    Response, ResponseBuilder, Schema, SchemaFormat, Type,
 };
 use utoipa::{PartialSchema, ToSchema};
 
@@ -20,6 +21,18 @@ const PIPELINE: &[(&str, &str)] = &[
     ("503", "The database is unavailable, or another change was made at the same time; see Retry-After."),
     ("504", "The database took too long."),
 ];
+
+/// A body of octets, as it is: DER and PKCS#12.
+pub(crate) struct Octets;
+
+impl PartialSchema for Octets {
+    fn schema() -> RefOr<Schema> {
+        let octets = ObjectBuilder::new().schema_type(Type::String);
+        octets.format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary))).into()
+    }
+}
+
+impl ToSchema for Octets {}
 
 /// The document as pretty JSON with a final newline, the same bytes for the same table.
 pub fn document(routes: &[Route]) -> String {
@@ -79,7 +92,7 @@ pub fn document(routes: &[Route]) -> String {
             Method::PATCH => HttpMethod::Patch,
             _ => HttpMethod::Get,
         };
-        paths = paths.path(route.path.clone(), PathItem::new(method, operation));
+        paths = paths.path(template(&route.path), PathItem::new(method, operation));
         components = components.schemas_from_iter(route.schemas.clone());
     }
     let document = OpenApiBuilder::new()
@@ -125,6 +138,23 @@ fn gate_note(gate: Gate) -> String {
         Gate::Enrolment(permission) => format!("Permission: `{}`, or an enrolment token.", permission.as_str()),
         Gate::Public(reason) => format!("Public: {reason}."),
     }
+}
+
+/// The address as OpenAPI writes it: `{request:.*}`, which also matches slashes, is `{request}` there.
+fn template(path: &str) -> String {
+    let mut plain = String::with_capacity(path.len());
+    let mut skipping = false;
+    for c in path.chars() {
+        skipping = match c {
+            ':' => true,
+            '/' | '}' => false,
+            _ => skipping,
+        };
+        if !skipping {
+            plain.push(c);
+        }
+    }
+    plain
 }
 
 /// `GET /api/v1/auth/api-keys/{id}` → `get_auth_api_keys_by_id`: stable names for generated clients.
@@ -237,7 +267,7 @@ mod tests {
         let document: Value = serde_json::from_str(&document(&routes)).expect("JSON");
         let mut ids = std::collections::HashSet::new();
         for route in &routes {
-            let operation = &document["paths"][&route.path][route.method.as_str().to_ascii_lowercase()];
+            let operation = &document["paths"][template(&route.path)][route.method.as_str().to_ascii_lowercase()];
             let id = operation["operationId"].as_str().expect("documented");
             assert!(ids.insert(id.to_owned()), "{id} stands twice");
             assert_eq!(
@@ -247,6 +277,20 @@ mod tests {
                 route.method,
                 route.path
             );
+        }
+    }
+
+    #[test]
+    fn every_parameter_of_an_address_is_declared() {
+        let document: Value = serde_json::from_str(&document(&crate::routes::all())).expect("JSON");
+        for (path, item) in document["paths"].as_object().expect("paths") {
+            let wanted: Vec<_> = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect();
+            for (method, operation) in item.as_object().expect("operations") {
+                let declared = operation["parameters"].as_array().map(Vec::as_slice).unwrap_or_default();
+                let declared: Vec<_> =
+                    declared.iter().filter(|p| p["in"] == "path").filter_map(|p| p["name"].as_str()).collect();
+                assert_eq!(declared, wanted, "{method} {path}");
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 #[derive(Deserialize, ToSchema)]
 #[schema(as = Pkcs12Input)]
 pub(crate) struct Input {
-    /// May be empty: the store holds certificates only.
+    /// May be empty: the store holds certificates only. PKCS#12 has no place for characters above U+FFFF.
     #[serde(default)]
     password: Option<String>,
 }
@@ -24,16 +24,14 @@ pub(crate) struct Input {
         ("version_id" = Option<String>, Query, description = "A version; absent, the newest."),
     ),
     responses(
-        (status = 200, content((Vec<u8> = "application/x-pkcs12"))),
+        (status = 200, content_type = "application/x-pkcs12", body = inline(crate::openapi::Octets)),
         (status = 422, body = crate::edge::ErrorBody, description = "What is stored is not readable."),
     ),
 )]
 pub(crate) async fn handler(cx: Cx, mut params: QueryParams, body: JsonBody<Input>) -> Result<HttpResponse, ApiError> {
     let id = cx.path("id")?;
     let password = Secret::new(body.value.password.unwrap_or_default());
-    if password.expose().chars().count() > 1024 {
-        return Err(ApiError::invalid("password", "too_long", "must have at most 1024 characters"));
-    }
+    check(password.expose())?;
     let command = ExportCertificate { id: id.clone(), version_id: params.text("version_id") };
     params.finish()?;
     let export = super::export::run(&cx, &body.digest, &id, "pkcs12", async |tx, caller| {
@@ -45,4 +43,30 @@ pub(crate) async fn handler(cx: Cx, mut params: QueryParams, body: JsonBody<Inpu
         .insert_header(("Content-Disposition", format!("attachment; filename=\"{}.p12\"", export.file_name)))
         .content_type("application/x-pkcs12")
         .body(export.der))
+}
+
+/// The MAC of a store takes the password as a BMPString (RFC 7292 appendix B.1), which ends at U+FFFF.
+fn check(password: &str) -> Result<(), ApiError> {
+    if password.chars().count() > 1024 {
+        return Err(ApiError::invalid("password", "too_long", "must have at most 1024 characters"));
+    }
+    if password.chars().any(|c| u32::from(c) > 0xFFFF) {
+        return Err(ApiError::invalid("password", "invalid_characters", "must have no characters above U+FFFF"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_refused_when_no_store_can_hold_it() {
+        for fine in ["", "pässword", "\u{FFFD}"] {
+            assert!(check(fine).is_ok(), "{fine}");
+        }
+        let refused = check("key \u{1F511}").expect_err("beyond the BMP");
+        assert_eq!((refused.status.as_u16(), refused.errors[0].code.as_ref()), (400, "invalid_characters"));
+        assert!(check(&"x".repeat(1025)).is_err());
+    }
 }

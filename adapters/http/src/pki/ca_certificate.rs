@@ -10,7 +10,7 @@ use certctl_x509::{certificate, sha256_hex};
     get, path = "/.well-known/pki/ca/{issuer_id}", tag = "pki",
     params(("issuer_id" = String, Path, description = "Id of the issuer.")),
     responses(
-        (status = 200, content_type = "application/pkix-cert", body = Vec<u8>),
+        (status = 200, content_type = "application/pkix-cert", body = inline(crate::openapi::Octets)),
         (status = 304, description = "The client has it."),
         (status = 501, description = "The issuer's certificate is published by its own CA.", body = crate::edge::ErrorBody),
     ),

@@ -10,7 +10,7 @@ use actix_web::HttpResponse;
     get, path = "/.well-known/pki/crl/{issuer_id}", tag = "pki",
     params(("issuer_id" = String, Path, description = "Id of the issuer.")),
     responses(
-        (status = 200, content_type = "application/pkix-crl", body = Vec<u8>),
+        (status = 200, content_type = "application/pkix-crl", body = inline(crate::openapi::Octets)),
         (status = 304, description = "The client has it."),
         (status = 501, description = "The issuer's CRL is published by its own CA.", body = crate::edge::ErrorBody),
     ),

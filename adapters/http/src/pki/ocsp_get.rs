@@ -17,12 +17,12 @@ const LONGEST: usize = 2048;
     get, path = "/.well-known/pki/ocsp/{issuer_id}/{request:.*}", tag = "pki",
     params(
         ("issuer_id" = String, Path, description = "Id of the issuer."),
-        ("request:.*" = String, Path, description = "Base64 of a DER request, or a serial number in hex."),
+        ("request" = String, Path, description = "Base64 of a DER request, or a serial number in hex."),
     ),
     responses(
-        (status = 200, content_type = "application/ocsp-response", body = Vec<u8>),
+        (status = 200, content_type = "application/ocsp-response", body = inline(crate::openapi::Octets)),
         (status = 304, description = "The client has it."),
-        (status = 404, content_type = "application/ocsp-response", description = "No such issuer.", body = Vec<u8>),
+        (status = 404, content_type = "application/ocsp-response", description = "No such issuer.", body = inline(crate::openapi::Octets)),
     ),
 )]
 pub(crate) async fn handler(cx: Cx, request: HttpRequest) -> Result<HttpResponse, ApiError> {

@@ -15,10 +15,10 @@ const LONGEST: usize = 4 * 1024;
 #[utoipa::path(
     post, path = "/.well-known/pki/ocsp/{issuer_id}", tag = "pki",
     params(("issuer_id" = String, Path, description = "Id of the issuer.")),
-    request_body(content_type = "application/ocsp-request", content = Vec<u8>),
+    request_body(content_type = "application/ocsp-request", content = inline(crate::openapi::Octets)),
     responses(
-        (status = 200, content_type = "application/ocsp-response", body = Vec<u8>),
-        (status = 404, content_type = "application/ocsp-response", description = "No such issuer.", body = Vec<u8>),
+        (status = 200, content_type = "application/ocsp-response", body = inline(crate::openapi::Octets)),
+        (status = 404, content_type = "application/ocsp-response", description = "No such issuer.", body = inline(crate::openapi::Octets)),
         (status = 415, description = "The body is not an OCSP request.", body = crate::edge::ErrorBody),
     ),
 )]
