@@ -36,6 +36,10 @@ openapi:
 openapi-check:
     cargo run --locked -q -p certctl-server -- openapi | diff -u openapi/openapi.json -
 
+# Judge every response of the real server by the OpenAPI document (schemathesis); part of scripts/test.
+api-check:
+    scripts/api-check
+
 # Licences and bans (needs cargo-deny).
 deny:
     cargo deny check licenses bans sources
