@@ -11,6 +11,12 @@ as_root() {
   sudo "$@"
 }
 
+# Forgets settings of another installation, such as its CERTCTL_DATABASE_URL: the servers that scripts start are their own.
+forget_settings() {
+  local name
+  for name in "${!CERTCTL_@}"; do unset "$name"; done
+}
+
 apt_refreshed=""
 # apt_need COMMAND-OR-FILE PACKAGE REASON: installs PACKAGE when COMMAND-OR-FILE is missing.
 apt_need() {
