@@ -8,7 +8,7 @@ use certctl_rbac::{ADMIN_ROLE, DefaultRole, GrantedRole, Permission, RolePermiss
 use tokio_postgres::Row;
 
 const KEY: &str = "SELECT k.id, k.name, k.lookup_id, k.created_by, k.source, k.created_at, k.expires_at, \
-     k.overlap_until, k.last_used_at, k.last_used_ip, k.disabled_at, k.disabled_by, k.rotated_from, k.key_hash, \
+     k.overlap_until, k.last_used_at, k.last_used_ip, k.disabled_at, k.disabled_by, k.rotated_from, k.key_hash, k.owner_user_id, \
      ARRAY(SELECT DISTINCT g.role_id FROM iam.grants g WHERE g.tenant_id = k.tenant_id \
            AND g.actor_type = k.principal_kind AND g.actor_id = k.name \
            AND (g.expires_at IS NULL OR g.expires_at > $1) ORDER BY 1) \
@@ -34,7 +34,8 @@ fn stored_key(row: &Row) -> StoredKey {
         disabled_by: row.get(11),
         rotated_from: row.get(12),
         hash: row.get(13),
-        roles: row.get(14),
+        owner_user_id: row.get(14),
+        roles: row.get(15),
     }
 }
 
@@ -140,7 +141,7 @@ impl IamStore for PgUnitOfWork {
             "WITH principal AS (INSERT INTO iam.principals (kind, id, display, created_at) \
                VALUES ('APIKey', $2, $2, $8) ON CONFLICT DO NOTHING) \
              INSERT INTO iam.api_keys (id, name, lookup_id, key_hash, admin, created_by, source, created_at, \
-               expires_at, rotated_from) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+               expires_at, rotated_from, owner_user_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             &[
                 &key.id,
                 &key.name,
@@ -152,6 +153,7 @@ impl IamStore for PgUnitOfWork {
                 &key.created_at,
                 &key.expires_at,
                 &key.rotated_from,
+                &key.owner_user_id,
             ],
         )
         .await

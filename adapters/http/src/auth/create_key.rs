@@ -19,6 +19,10 @@ pub(crate) struct ApiKeyInput {
     #[serde(default, with = "timestamp::rfc3339::option")]
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
+    /// The person who holds the key, such as `ada` or a user's id: lower case, `^[a-z0-9][a-z0-9._@+-]{0,127}$`. Two
+    /// keys of one person are the same person to approvals; a key without an owner can't decide them.
+    #[serde(default)]
+    owner_user_id: Option<String>,
 }
 
 /// Makes a key and shows it once.
@@ -28,8 +32,8 @@ pub(crate) struct ApiKeyInput {
 )]
 pub(crate) async fn handler(cx: Cx, body: JsonBody<ApiKeyInput>) -> Result<HttpResponse, ApiError> {
     let caller = cx.caller()?;
-    let ApiKeyInput { name, roles, expires_at } = body.value;
-    let command = CreateKey { name, roles, expires_at };
+    let ApiKeyInput { name, roles, expires_at, owner_user_id } = body.value;
+    let command = CreateKey { name, roles, expires_at, owner_user_id };
     cx.change(&body.digest, async |tx| {
         let made = certctl_apikey::create_key(tx, cx.ambient(), caller, command).await?;
         Ok(Reply::created(NewApiKey::from(made)).secret())

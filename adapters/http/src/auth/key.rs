@@ -40,6 +40,10 @@ pub(crate) struct ApiKey {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     rotated_from: Option<String>,
+    /// The person who holds the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    owner_user_id: Option<String>,
     /// Whether the key was switched off.
     disabled: bool,
 }
@@ -59,6 +63,7 @@ impl From<StoredKey> for ApiKey {
             last_used_at: key.last_used_at,
             last_used_ip: key.last_used_ip,
             rotated_from: key.rotated_from,
+            owner_user_id: key.owner_user_id,
             disabled: key.disabled_at.is_some(),
         }
     }
@@ -90,6 +95,7 @@ impl From<MintedKey> for NewApiKey {
                 last_used_at: None,
                 last_used_ip: None,
                 rotated_from: made.rotated_from,
+                owner_user_id: made.owner_user_id,
                 disabled: false,
             },
         }

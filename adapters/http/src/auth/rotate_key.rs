@@ -18,6 +18,9 @@ pub(crate) struct RotationInput {
     #[serde(default, with = "timestamp::rfc3339::option")]
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
+    /// The person who holds the new key, where the old one names none; an owner once named stays.
+    #[serde(default)]
+    owner_user_id: Option<String>,
 }
 
 /// Makes a new key for the same actor and shows it once.
@@ -30,7 +33,7 @@ pub(crate) async fn handler(cx: Cx, body: JsonBody<RotationInput>) -> Result<Htt
     let caller = cx.caller()?;
     let id = cx.path("id")?;
     let overlap = body.value.overlap_seconds.map_or(RotateKey::DEFAULT.overlap, |n| Duration::seconds(i64::from(n)));
-    let command = RotateKey { overlap, expires_at: body.value.expires_at };
+    let command = RotateKey { overlap, expires_at: body.value.expires_at, owner_user_id: body.value.owner_user_id };
     cx.change(&body.digest, async |tx| {
         let made = certctl_apikey::rotate_key(tx, cx.ambient(), caller, &id, command).await?;
         Ok(Reply::created(NewApiKey::from(made)).secret())

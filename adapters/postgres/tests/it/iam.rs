@@ -24,7 +24,12 @@ async fn with_catalogue() -> TestDatabase {
 }
 
 fn command(name: &str, roles: &[&str]) -> CreateKey {
-    CreateKey { name: name.to_owned(), roles: roles.iter().map(ToString::to_string).collect(), expires_at: None }
+    CreateKey {
+        name: name.to_owned(),
+        roles: roles.iter().map(ToString::to_string).collect(),
+        expires_at: None,
+        owner_user_id: None,
+    }
 }
 
 async fn make_key(db: &TestDatabase, name: &str, roles: &[&str]) -> certctl_apikey::MintedKey {
@@ -169,6 +174,27 @@ async fn both_keys_work_during_a_rotation_and_then_only_the_new_one() {
     db.clock.set(START + Duration::hours(24));
     assert!(who(&db, old.secret.expose()).await.is_none());
     assert!(who(&db, new.secret.expose()).await.is_some());
+}
+
+#[tokio::test]
+async fn a_key_names_the_person_who_holds_it_and_no_rotation_changes_that() {
+    let db = with_catalogue().await;
+    let mut tx = db.begin().await;
+    let owned = CreateKey { owner_user_id: Some("ada".into()), ..command("ada-laptop", &["viewer"]) };
+    let key = create_key(tx.stores(), &db.ambient, &alice(), owned).await.expect("a key");
+    let loud = CreateKey { owner_user_id: Some("Ada".into()), ..command("ada-phone", &["viewer"]) };
+    let refused = create_key(tx.stores(), &db.ambient, &alice(), loud).await;
+    assert!(matches!(refused, Err(DomainError::Validation(ref errors)) if errors[0].field == "owner_user_id"));
+    let to_bob = RotateKey { owner_user_id: Some("bob".into()), ..RotateKey::DEFAULT };
+    let refused = rotate_key(tx.stores(), &db.ambient, &alice(), &key.id, to_bob.clone()).await;
+    assert!(matches!(refused, Err(DomainError::Conflict { code: "owner_fixed", .. })), "{refused:?}");
+    let next = rotate_key(tx.stores(), &db.ambient, &alice(), &key.id, RotateKey::DEFAULT).await.expect("a successor");
+    assert_eq!(next.owner_user_id.as_deref(), Some("ada"));
+    let nobodys = create_key(tx.stores(), &db.ambient, &alice(), command("nobody", &["viewer"])).await.expect("a key");
+    let bobs = rotate_key(tx.stores(), &db.ambient, &alice(), &nobodys.id, to_bob).await.expect("a successor");
+    assert_eq!((nobodys.owner_user_id, bobs.owner_user_id.as_deref()), (None, Some("bob")));
+    let stored = tx.key_for_update(&next.id).await.expect("read").expect("there");
+    assert_eq!(stored.owner_user_id.as_deref(), Some("ada"));
 }
 
 #[tokio::test]

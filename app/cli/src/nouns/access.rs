@@ -31,6 +31,7 @@ pub(crate) static KEYS: Noun = Noun {
             column("CREATED", "created_at"),
             column("CREATED BY", "created_by"),
             column("SOURCE", "source"),
+            column("OWNER", "owner_user_id"),
             column("DISABLED", "disabled"),
             column("ENDS WITH SUCCESSOR", "overlap_until"),
         ],
@@ -40,6 +41,13 @@ pub(crate) static KEYS: Noun = Noun {
     verbs: &[&LIST, &CREATE_KEY, &ROTATE, &DELETE],
     ..Noun::EMPTY
 };
+
+fn owner() -> Arg {
+    Arg::new("owner")
+        .long("owner")
+        .value_name("PERSON")
+        .help("Person who holds the key; only such keys decide approvals")
+}
 
 fn key_out() -> Arg {
     Arg::new("key-out").long("key-out").value_name("FILE").help("Write the key here (mode 0600) and not on the screen")
@@ -65,7 +73,7 @@ static CREATE_KEY: Verb = Verb {
     needs: Needs::Permission("auth.key.create"),
     examples: [
         "keys create --name ci-deploy --role operator --key-out ci.key",
-        "keys create --name reader --role viewer --expires-at 2030-01-01T00:00:00Z",
+        "keys create --name ada-laptop --role operator --owner ada --expires-at 2030-01-01T00:00:00Z",
     ],
     exits: &[8, 9],
     args: |command, _| {
@@ -79,6 +87,7 @@ static CREATE_KEY: Verb = Verb {
                 .action(ArgAction::Append)
                 .help("Role, such as viewer, operator or admin; repeat for several"),
             Arg::new("expires-at").long("expires-at").value_name("TIME").help("When the key ends (RFC 3339)"),
+            owner(),
             key_out(),
         ])
     },
@@ -87,6 +96,9 @@ static CREATE_KEY: Verb = Verb {
         let mut body = json!({"name": call.text("name"), "roles": roles});
         if let Some(expires_at) = call.text("expires-at") {
             body["expires_at"] = json!(expires_at);
+        }
+        if let Some(owner) = call.text("owner") {
+            body["owner_user_id"] = json!(owner);
         }
         let key = call.client()?.post(&Send::to(call.noun.path, &[]).body(body).once())?;
         show_key(call, key)
@@ -108,6 +120,7 @@ static ROTATE: Verb = Verb {
                 .value_name("DURATION")
                 .value_parser(crate::settings::parse_duration)
                 .help("How long the old key works on [default: 24h]"),
+            owner(),
             key_out(),
         ])
     },
@@ -120,6 +133,9 @@ static ROTATE: Verb = Verb {
         }
         if let Some(overlap) = call.matches.get_one::<std::time::Duration>("overlap") {
             body["overlap_seconds"] = json!(overlap.as_secs());
+        }
+        if let Some(owner) = call.text("owner") {
+            body["owner_user_id"] = json!(owner);
         }
         let key = client.post(&Send::to(call.noun.path, &[id_in(&old)?, "rotate"]).body(body).once())?;
         show_key(call, key)

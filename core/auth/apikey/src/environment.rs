@@ -107,6 +107,7 @@ async fn store_first(
         created_at: ambient.now(),
         expires_at: None,
         rotated_from: None,
+        owner_user_id: None,
     };
     tx.insert_key(&new).await.map_err(|error| match error {
         StoreError::Duplicate { .. } => DomainError::conflict(

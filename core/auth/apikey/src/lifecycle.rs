@@ -24,20 +24,25 @@ pub struct CreateKey {
     pub roles: Vec<String>,
     /// When the key ends by itself.
     pub expires_at: Option<Timestamp>,
+    /// The person who holds it. Two keys of one person are the same person to approvals, and a key without one can't
+    /// decide any.
+    pub owner_user_id: Option<String>,
 }
 
 /// How a key is taken over by a new one.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct RotateKey {
     /// How long the old key works on.
     pub overlap: Duration,
     /// When the new key ends by itself; left out, it lives as long as the old one was made to.
     pub expires_at: Option<Timestamp>,
+    /// The person who holds the new key, where the old one names none; an owner once named stays.
+    pub owner_user_id: Option<String>,
 }
 
 impl RotateKey {
     /// A day of overlap, and the old key's span of life.
-    pub const DEFAULT: Self = Self { overlap: Duration::DAY, expires_at: None };
+    pub const DEFAULT: Self = Self { overlap: Duration::DAY, expires_at: None, owner_user_id: None };
 }
 
 /// A key just made; its text is shown once.
@@ -59,6 +64,8 @@ pub struct MintedKey {
     pub expires_at: Option<Timestamp>,
     /// The key it takes over from.
     pub rotated_from: Option<String>,
+    /// The person who holds it.
+    pub owner_user_id: Option<String>,
     /// Roles of its actor.
     pub roles: Vec<String>,
 }
@@ -73,6 +80,23 @@ fn check_name(name: &str) -> Result<(), FieldError> {
     } else {
         Err(FieldError::new("name", "invalid_name", "must match ^[a-z0-9][a-z0-9_.-]{2,63}$, such as ci-deploy"))
     }
+}
+
+/// Lower case only, so that no person is two by spelling.
+fn check_owner(owner: Option<&str>) -> Result<(), FieldError> {
+    let part = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let sound = |owner: &str| {
+        (1..=128).contains(&owner.len())
+            && owner
+                .bytes()
+                .enumerate()
+                .all(|(index, b)| part(b) || (index > 0 && matches!(b, b'.' | b'_' | b'@' | b'+' | b'-')))
+    };
+    if owner.is_none_or(sound) {
+        return Ok(());
+    }
+    let message = "must match ^[a-z0-9][a-z0-9._@+-]{0,127}$, such as ada or ada@example.com";
+    Err(FieldError::new("owner_user_id", "invalid_owner", message))
 }
 
 fn check_expiry(expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), FieldError> {
@@ -98,10 +122,14 @@ pub async fn create_key(
         .collect();
     roles.sort();
     roles.dedup();
-    let mut errors: Vec<FieldError> = [check_name(&command.name), check_expiry(command.expires_at, now)]
-        .into_iter()
-        .filter_map(Result::err)
-        .collect();
+    let mut errors: Vec<FieldError> = [
+        check_name(&command.name),
+        check_expiry(command.expires_at, now),
+        check_owner(command.owner_user_id.as_deref()),
+    ]
+    .into_iter()
+    .filter_map(Result::err)
+    .collect();
     if roles.is_empty() || roles.len() > MOST_ROLES {
         errors.push(FieldError::new("roles", "out_of_range", "name 1 to 32 roles, such as viewer"));
     }
@@ -127,12 +155,14 @@ pub async fn create_key(
     let mut key = new_key(ambient, &command.name, &material, caller);
     key.admin = roles.iter().any(|role| role == ADMIN_ROLE);
     key.expires_at = command.expires_at;
+    key.owner_user_id = command.owner_user_id;
     tx.insert_key(&key).await?;
     for role in &roles {
         tx.add_grant(&actor, role, &Scope::Global, "manual", &caller.context.actor.id, None).await?;
     }
     let details = json!({
         "name": key.name, "roles": roles, "expires_at": key.expires_at.map(timestamp::to_rfc3339),
+        "owner_user_id": key.owner_user_id,
     });
     tx.record(AuditEvent::new(Action::ApiKeyCreated, &caller.context, &key.id, details)).await?;
     tx.announce(Change::Access).await?;
@@ -169,7 +199,11 @@ pub async fn rotate_key(
 ) -> Result<MintedKey, DomainError> {
     caller.require(Permission::AuthKeyRotate, &[])?;
     let now = ambient.now();
-    let mut errors: Vec<FieldError> = check_expiry(command.expires_at, now).err().into_iter().collect();
+    let mut errors: Vec<FieldError> =
+        [check_expiry(command.expires_at, now), check_owner(command.owner_user_id.as_deref())]
+            .into_iter()
+            .filter_map(Result::err)
+            .collect();
     if command.overlap.is_negative() || command.overlap > LONGEST_OVERLAP {
         errors.push(FieldError::new("overlap_seconds", "out_of_range", "must be from 0 to 2592000 (30 days)"));
     }
@@ -180,8 +214,17 @@ pub async fn rotate_key(
     let old = working_key(tx, id, now).await?;
     let actor = Actor::new(&old.name, ActorType::APIKey);
     guard_against_taking_over(tx, caller, &actor, now).await?;
+    let owner = match (&old.owner_user_id, command.owner_user_id) {
+        (Some(held), Some(named)) if *held != named => {
+            let message = format!("the key's owner is {held}; make a key of another name for another person");
+            return Err(DomainError::conflict("owner_fixed", message));
+        }
+        (Some(held), _) => Some(held.clone()),
+        (None, named) => named,
+    };
     let material = mint(ambient);
     let mut key = new_key(ambient, &old.name, &material, caller);
+    key.owner_user_id = owner;
     key.admin = old.roles.iter().any(|role| role == ADMIN_ROLE);
     key.expires_at = command.expires_at.or_else(|| old.expires_at.map(|at| now + (at - old.created_at)));
     key.rotated_from = Some(old.id.clone());
@@ -190,7 +233,7 @@ pub async fn rotate_key(
     tx.end_by_overlap(&old.id, ends).await?;
     let details = json!({
         "name": key.name, "rotated_from": old.id, "old_key_ends": timestamp::to_rfc3339(ends),
-        "expires_at": key.expires_at.map(timestamp::to_rfc3339),
+        "expires_at": key.expires_at.map(timestamp::to_rfc3339), "owner_user_id": key.owner_user_id,
     });
     tx.record(AuditEvent::new(Action::ApiKeyRotated, &caller.context, &key.id, details)).await?;
     tx.announce(Change::Access).await?;
@@ -292,6 +335,7 @@ fn new_key(ambient: &Ambient, name: &str, material: &KeyMaterial, caller: &Calle
         created_at: ambient.now(),
         expires_at: None,
         rotated_from: None,
+        owner_user_id: None,
     }
 }
 
@@ -305,6 +349,7 @@ fn minted(key: NewKey, material: KeyMaterial, roles: Vec<String>) -> MintedKey {
         created_at: key.created_at,
         expires_at: key.expires_at,
         rotated_from: key.rotated_from,
+        owner_user_id: key.owner_user_id,
         roles,
     }
 }
@@ -312,6 +357,17 @@ fn minted(key: NewKey, material: KeyMaterial, roles: Vec<String>) -> MintedKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_owner_is_written_in_one_way() {
+        for good in ["ada", "ada@example.com", "u-01jz", "a", &"a".repeat(128)] {
+            assert_eq!(check_owner(Some(good)), Ok(()), "{good}");
+        }
+        assert_eq!(check_owner(None), Ok(()));
+        for bad in ["", "Ada", "ada lovelace", "@ada", "käthe", &"a".repeat(129)] {
+            assert!(check_owner(Some(bad)).is_err_and(|error| error.field == "owner_user_id"), "{bad}");
+        }
+    }
 
     #[test]
     fn names_are_plain_words_that_fit_a_path_and_a_log_line() {

@@ -77,6 +77,8 @@ pub struct NewKey {
     pub expires_at: Option<Timestamp>,
     /// The key it takes over from.
     pub rotated_from: Option<String>,
+    /// The person who holds it; without one it can't decide approvals.
+    pub owner_user_id: Option<String>,
 }
 
 /// A key as stored.
@@ -108,6 +110,8 @@ pub struct StoredKey {
     pub disabled_by: Option<String>,
     /// The key it took over from.
     pub rotated_from: Option<String>,
+    /// The person who holds it.
+    pub owner_user_id: Option<String>,
     /// SHA-256 of the key, hex; for comparison inside the product only.
     pub hash: String,
     /// Roles that its actor holds through live grants.

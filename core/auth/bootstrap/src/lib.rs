@@ -92,6 +92,7 @@ pub async fn consume(
         created_at: now,
         expires_at: None,
         rotated_from: None,
+        owner_user_id: None,
     };
     tx.insert_key(&key).await?;
     let actor = Actor::new(name, ActorType::APIKey);
