@@ -40,6 +40,10 @@ openapi-check:
 api-check:
     scripts/api-check
 
+# Generate Python and TypeScript clients and let them make a round trip; part of scripts/test.
+client-check:
+    scripts/client-check
+
 # Licences and bans (needs cargo-deny).
 deny:
     cargo deny check licenses bans sources

@@ -1,4 +1,4 @@
-# Setting up what is missing on a Debian machine. Sourced by scripts/demo and scripts/test.
+# Setting up what is missing on a Debian machine. Sourced by the scripts beside this folder.
 # shellcheck shell=bash
 
 say() { printf '%s\n' "$*" >&2; }

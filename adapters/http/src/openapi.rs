@@ -1,5 +1,7 @@
 //! The OpenAPI 3.1 document, built from the route table, and its reference page.
 
+mod conventions;
+
 use crate::edge::{ApiError, ErrorBody, Gate, Route};
 use actix_web::http::Method;
 use serde_json::Value;
@@ -53,10 +55,7 @@ pub fn document(routes: &[Route]) -> String {
     for route in routes {
         let mut operation = route.operation.clone();
         operation.operation_id = Some(operation_id(route));
-        let mut note = gate_note(route.gate);
-        if route.method == Method::POST && route.path.starts_with("/api/v1/") {
-            note.push_str(" Accepts an `Idempotency-Key` header.");
-        }
+        let note = gate_note(route.gate);
         operation.description = Some(match operation.description.take() {
             Some(text) => format!("{text}\n\n{note}"),
             None => note,
@@ -108,7 +107,8 @@ pub fn document(routes: &[Route]) -> String {
         .components(Some(components.build()))
         .build();
     // Through a JSON value, whose maps are sorted, so that the committed file changes only when the API does.
-    let value = serde_json::to_value(&document).unwrap_or(Value::Null);
+    let mut value = serde_json::to_value(&document).unwrap_or(Value::Null);
+    conventions::apply(&mut value);
     let mut text = serde_json::to_string_pretty(&value).unwrap_or_default();
     text.push('\n');
     text

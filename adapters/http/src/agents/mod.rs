@@ -57,7 +57,7 @@ pub(crate) struct AgentBody {
     #[schema(value_type = String, format = DateTime, required = false)]
     retired_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false)]
+    #[schema(required = false, nullable = false)]
     retired_reason: Option<String>,
 }
 

@@ -22,17 +22,17 @@ pub(crate) struct WorkItemBody {
     sans: Vec<String>,
     /// The version to deploy.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false)]
+    #[schema(required = false, nullable = false)]
     version_id: Option<String>,
     /// Its leaf, SHA-256 hex.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false)]
+    #[schema(required = false, nullable = false)]
     fingerprint_sha256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false)]
+    #[schema(required = false, nullable = false)]
     target_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false)]
+    #[schema(required = false, nullable = false)]
     target_type: Option<String>,
     /// Complete, secrets in the clear.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,8 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder};
-use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 /// A row of the certificate list.
@@ -37,12 +36,13 @@ impl CertificateRow {
 
 impl PartialSchema for CertificateRow {
     fn schema() -> RefOr<Schema> {
-        RefOr::T(Schema::AnyOf(
-            AnyOfBuilder::new()
-                .item(Ref::from_schema_name(CertificateBody::name()))
-                .item(ObjectBuilder::new().description(Some("Only the members that `fields` names.")).build())
-                .build(),
-        ))
+        let mut schema = CertificateBody::schema();
+        if let RefOr::T(Schema::Object(row)) = &mut schema {
+            row.required.clear();
+            row.description =
+                Some("A row of the certificate list; with `fields`, only the members that it names.".into());
+        }
+        schema
     }
 }
 
@@ -52,7 +52,6 @@ impl ToSchema for CertificateRow {
     }
 
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        schemas.push((CertificateBody::name().into_owned(), CertificateBody::schema()));
         CertificateBody::schemas(schemas);
     }
 }

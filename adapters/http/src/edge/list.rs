@@ -13,15 +13,19 @@ pub(crate) struct PageBody<T> {
     pub(crate) total: i64,
     /// Page number from 1 (page mode).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
     pub(crate) page: Option<u32>,
     /// Rows a page as applied (page mode).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
     pub(crate) per_page: Option<u32>,
     /// Rows a page as applied (cursor mode).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
     pub(crate) page_size: Option<u32>,
     /// Where the next page starts, when there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
     pub(crate) next_cursor: Option<String>,
 }
 

@@ -37,7 +37,7 @@ impl Route {
     /// Builds the row from the documentation of the operation.
     pub fn new<P>(gate: Gate, handler: fn() -> actix_web::Route) -> Self
     where
-        P: utoipa::Path + utoipa::__dev::SchemaReferences,
+        P: utoipa::Path + utoipa::__dev::SchemaReferences + for<'t> utoipa::__dev::Tags<'t>,
     {
         let method = match P::methods().first() {
             Some(HttpMethod::Post) => Method::POST,
@@ -49,7 +49,9 @@ impl Route {
         };
         let mut schemas = Vec::new();
         P::schemas(&mut schemas);
-        Self { method, path: P::path(), gate, handler, operation: P::operation(), schemas }
+        let mut operation = P::operation();
+        operation.tags = Some(P::tags().into_iter().map(ToOwned::to_owned).collect());
+        Self { method, path: P::path(), gate, handler, operation, schemas }
     }
 }
 

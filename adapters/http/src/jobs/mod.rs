@@ -33,20 +33,20 @@ pub(crate) struct JobBody {
     r#type: &'static str,
     certificate_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false)]
+    #[schema(required = false, nullable = false)]
     version_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false)]
+    #[schema(required = false, nullable = false)]
     target_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false)]
+    #[schema(required = false, nullable = false)]
     agent_id: Option<String>,
     /// `Pending`, `AwaitingCSR`, `AwaitingApproval`, `Running`, `Completed`, `Failed` or `Cancelled`.
     status: &'static str,
     attempts: i32,
     max_attempts: i32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false)]
+    #[schema(required = false, nullable = false)]
     last_error: Option<String>,
     #[serde(with = "timestamp::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
@@ -66,11 +66,11 @@ pub(crate) struct JobBody {
     #[schema(value_type = String, format = DateTime, required = false)]
     verified_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false)]
+    #[schema(required = false, nullable = false)]
     verification_error: Option<String>,
     /// The leaf that was seen, SHA-256 hex.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false)]
+    #[schema(required = false, nullable = false)]
     verification_fingerprint: Option<String>,
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct VerificationResult {
     #[schema(value_type = String, format = DateTime)]
     verified_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false)]
+    #[schema(required = false, nullable = false)]
     error: Option<String>,
 }
 

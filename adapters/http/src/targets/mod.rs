@@ -58,7 +58,7 @@ pub(crate) struct TargetBody {
     #[schema(value_type = String, format = DateTime, required = false)]
     retired_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false)]
+    #[schema(required = false, nullable = false)]
     retired_reason: Option<String>,
     #[serde(with = "timestamp::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
