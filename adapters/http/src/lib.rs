@@ -10,6 +10,7 @@ pub mod edge;
 mod input;
 mod issuers;
 mod jobs;
+mod metrics;
 pub mod openapi;
 mod owners;
 mod pki;
@@ -19,6 +20,7 @@ mod renewal_policies;
 pub mod routes;
 mod search;
 mod state;
+mod stats;
 mod targets;
 mod teams;
 

@@ -18,5 +18,7 @@ pub fn all() -> Vec<Route> {
     routes.extend(crate::agents::routes());
     routes.extend(crate::targets::routes());
     routes.extend(crate::jobs::routes());
+    routes.extend(crate::stats::routes());
+    routes.extend(crate::metrics::routes());
     routes
 }

@@ -2,6 +2,7 @@
 
 use crate::edge::access::{AccessCache, Authenticator};
 use crate::edge::{ApiError, Limiter, TrustedProxies};
+use crate::metrics::MetricsState;
 use crate::pki::StatusService;
 use certctl_agents::EnrolmentToken;
 use certctl_port_issuer::IssuerRegistry;
@@ -97,6 +98,8 @@ pub struct AppState {
     pub(crate) export_limiter: Option<Limiter>,
     /// Limits OCSP requests by address; `None` when switched off.
     pub(crate) ocsp_limiter: Option<Limiter>,
+    /// What monitoring reads.
+    pub(crate) metrics: MetricsState,
     /// Serves CRLs, OCSP answers and CA certificates; comes with the backends.
     status: Option<Arc<StatusService>>,
 }
@@ -118,6 +121,7 @@ impl AppState {
             failure_limiter: Limiter::per_minute(20),
             export_limiter: (settings.exports_per_hour > 0).then(|| Limiter::per_hour(settings.exports_per_hour)),
             ocsp_limiter: (settings.ocsp_per_minute > 0).then(|| Limiter::per_minute(settings.ocsp_per_minute)),
+            metrics: MetricsState::new(ambient.now()),
             status: None,
             accepting: AtomicBool::new(false),
             db,

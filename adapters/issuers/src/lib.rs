@@ -3,6 +3,7 @@
 mod authority;
 mod files;
 mod local;
+mod metrics;
 mod registry;
 
 pub use registry::{LocalIssuerSettings, LocalIssuers};

@@ -74,6 +74,19 @@ impl Issuer for LocalIssuer {
     }
 
     async fn issue(&self, authorization: IssuanceAuthorization) -> Result<IssuedCertificate, IssuerError> {
+        crate::metrics::observed("local", self.sign(authorization)).await
+    }
+
+    async fn test(&self, now: Timestamp) -> Result<(), IssuerError> {
+        self.check_at(now)?;
+        let key = self.authority.key()?;
+        self.authority.facts.check_key(key.as_ref()).map_err(|error| unusable(&error))
+    }
+}
+
+impl LocalIssuer {
+    /// Checks once more what is to be signed, and signs it.
+    async fn sign(&self, authorization: IssuanceAuthorization) -> Result<IssuedCertificate, IssuerError> {
         if authorization.leaf().ca_id.as_deref() != Some(self.authority.record.id.as_str()) {
             return Err(IssuerError::Unusable {
                 code: "ca_changed",
@@ -91,12 +104,6 @@ impl Issuer for LocalIssuer {
             _ => sign().map_err(|error| IssuerError::Signing(error.to_string()))?,
         };
         Ok(IssuedCertificate { leaf_der, chain_pem: self.authority.facts.chain_pem.clone() })
-    }
-
-    async fn test(&self, now: Timestamp) -> Result<(), IssuerError> {
-        self.check_at(now)?;
-        let key = self.authority.key()?;
-        self.authority.facts.check_key(key.as_ref()).map_err(|error| unusable(&error))
     }
 }
 

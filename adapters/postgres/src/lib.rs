@@ -15,6 +15,7 @@ mod paging;
 mod platform;
 mod policy;
 mod pool;
+mod stats;
 mod status;
 mod targets;
 mod unit_of_work;

@@ -7,6 +7,7 @@ mod data_dir;
 mod database;
 mod local_issuer;
 mod logging;
+mod metrics;
 mod scheduler;
 mod serve;
 mod tls;

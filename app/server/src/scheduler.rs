@@ -1,5 +1,6 @@
 //! Loops that run in the background: one replica at a time, each run in a transaction of its own, its outcome kept.
 
+use crate::metrics;
 use certctl_kernel::DomainError;
 use certctl_ports::Ambient;
 use certctl_unit_of_work::{Database, LoopRun, Stores};
@@ -30,12 +31,25 @@ impl Scheduler {
                 if *scheduler.stopping.borrow() {
                     return;
                 }
-                match tokio::time::timeout(RUN_LIMIT, scheduler.once(name, &work)).await {
-                    Ok(Ok(items)) if items > 0 => tracing::info!(run = name, items, "loop ran"),
-                    Ok(Ok(_)) => {}
-                    Ok(Err(error)) => tracing::error!(run = name, %error, "loop failed"),
-                    Err(_) => tracing::error!(run = name, "loop took too long"),
-                }
+                let started = tokio::time::Instant::now();
+                let result = match tokio::time::timeout(RUN_LIMIT, scheduler.once(name, &work)).await {
+                    Ok(Ok(Some(items))) => {
+                        if items > 0 {
+                            tracing::info!(run = name, items, "loop ran");
+                        }
+                        "success"
+                    }
+                    Ok(Ok(None)) => "elsewhere",
+                    Ok(Err(error)) => {
+                        tracing::error!(run = name, %error, "loop failed");
+                        "failure"
+                    }
+                    Err(_) => {
+                        tracing::error!(run = name, "loop took too long");
+                        "timeout"
+                    }
+                };
+                metrics::observe(name, result, started.elapsed(), scheduler.ambient.now());
                 let pause = scheduler.jittered(interval);
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
@@ -45,7 +59,8 @@ impl Scheduler {
         })
     }
 
-    async fn once<W>(&self, name: &'static str, work: &W) -> Result<i64, DomainError>
+    /// One run; `None` when another replica leads this loop.
+    async fn once<W>(&self, name: &'static str, work: &W) -> Result<Option<i64>, DomainError>
     where
         W: AsyncFn(&mut dyn Stores, &Ambient) -> Result<i64, DomainError>,
     {
@@ -53,7 +68,7 @@ impl Scheduler {
         let mut unit = self.database.begin().await?;
         if !unit.stores().try_lead(name).await? {
             unit.discard().await?;
-            return Ok(0);
+            return Ok(None);
         }
         let outcome = work(unit.stores(), &self.ambient).await;
         let run = |items, error| LoopRun {
@@ -68,7 +83,7 @@ impl Scheduler {
             Ok(items) => {
                 unit.stores().record_loop_run(&run(items, None)).await?;
                 unit.save_unaudited("each item of the run recorded its own event").await?;
-                Ok(items)
+                Ok(Some(items))
             }
             Err(error) => {
                 unit.discard().await?;

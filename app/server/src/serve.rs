@@ -71,6 +71,8 @@ pub(crate) async fn run(config: Config) -> Result<bool, BootError> {
 
 async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
     let database: Arc<dyn Database> = Arc::new(parts.database.clone());
+    crate::metrics::watch_pool(&parts.database)
+        .map_err(|error| BootError::Io { what: "metrics".to_owned(), source: std::io::Error::other(error) })?;
     let authenticator = Arc::new(KeyAuthenticator::new(Arc::clone(&database), parts.ambient.clone()));
     let keys: Arc<dyn KeyGenerator> = Arc::new(RingKeys::new());
     let local = LocalIssuerSettings {

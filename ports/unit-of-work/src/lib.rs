@@ -38,6 +38,7 @@ pub trait Stores:
     + certctl_ca::CaStore
     + certctl_issuance::IssuanceStore
     + certctl_revocation::StatusStore
+    + certctl_stats::StatsStore
 {
 }
 

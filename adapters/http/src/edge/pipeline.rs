@@ -81,7 +81,9 @@ fn broken_off(
         cors(response.headers_mut(), origin);
     }
     finish(response.headers_mut(), request_id);
-    let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
+    let seconds = started.elapsed().as_secs_f64();
+    let duration_ms = seconds * 1000.0;
+    crate::metrics::observe_request(method, None, response.status().as_u16(), seconds);
     tracing::error!(request_id, %method, path, status = response.status().as_u16(), duration_ms, %error, "request failed");
     actix_web::error::InternalError::from_response(error.to_string(), response).into()
 }
@@ -97,7 +99,9 @@ fn over_address_limit(state: &AppState, source_ip: Option<&str>, path: &str) -> 
     if matches!(path, "/health" | "/ready") {
         return None;
     }
-    state.address_limiter.as_ref()?.check(source_ip.unwrap_or("unknown")).err()
+    let wait = state.address_limiter.as_ref()?.check(source_ip.unwrap_or("unknown")).err()?;
+    crate::metrics::rate_limited("address");
+    Some(wait)
 }
 
 fn rate_limited(wait: u32) -> ApiError {
@@ -187,9 +191,12 @@ fn finish(headers: &mut HeaderMap, request_id: &str) {
 fn log(response: &ServiceResponse<BoxBody>, request_id: &str, source_ip: Option<&str>, started: Instant) {
     let request = response.request();
     let actor = request.extensions().get::<Caller>().map(|caller| caller.context.actor.id.clone());
-    let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
-    let (method, path, status) = (request.method().as_str(), request.path(), response.status().as_u16());
-    let route = request.match_pattern().unwrap_or_default();
+    let seconds = started.elapsed().as_secs_f64();
+    let duration_ms = seconds * 1000.0;
+    let pattern = request.match_pattern();
+    let (path, status) = (request.path(), response.status().as_u16());
+    crate::metrics::observe_request(request.method(), pattern.as_deref(), status, seconds);
+    let (method, route) = (request.method().as_str(), pattern.unwrap_or_default());
     if matches!(path, "/health" | "/ready") {
         tracing::debug!(request_id, method, path, route, status, duration_ms, source_ip, actor, "request completed");
     } else {

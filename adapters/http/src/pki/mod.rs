@@ -1,6 +1,7 @@
 //! What relying parties fetch without signing in: CRLs, OCSP answers and CA certificates.
 
 use crate::edge::{ApiError, Gate, Route};
+use crate::metrics::{self, OcspEvent};
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::Bytes;
@@ -83,6 +84,12 @@ fn ocsp_private(status: StatusCode, body: Bytes) -> HttpResponse {
 
 /// The HTTP form of a reply. Only answers to GET may be cached by others.
 fn ocsp_response(reply: OcspReply, cacheable: bool, if_none_match: Option<&str>, now: Timestamp) -> HttpResponse {
+    metrics::ocsp(match &reply {
+        OcspReply::Shared(_) | OcspReply::Private(_) => OcspEvent::Success,
+        OcspReply::Refused(ocsp::ErrorStatus::InternalError | ocsp::ErrorStatus::TryLater) => OcspEvent::SigningFailed,
+        OcspReply::Refused(_) => OcspEvent::Invalid,
+        OcspReply::NoIssuer => OcspEvent::IssuerNotFound,
+    });
     match reply {
         OcspReply::Shared(answer) if cacheable => Object {
             media_type: OCSP_RESPONSE,
@@ -109,6 +116,8 @@ fn ocsp_limited(cx: &crate::edge::Cx) -> Result<Option<HttpResponse>, ApiError> 
     let Some(Err(seconds)) = limiter.map(|limiter| limiter.check(&limiter_key(cx.source_ip()))) else {
         return Ok(None);
     };
+    metrics::ocsp(OcspEvent::RateLimited);
+    metrics::rate_limited("ocsp");
     let mut response = ocsp_private(StatusCode::OK, ocsp::error_response(ocsp::ErrorStatus::TryLater).into());
     let seconds = actix_web::http::header::HeaderValue::from_str(&seconds.max(1).to_string())
         .map_err(|error| ApiError::internal(&error.to_string()))?;

@@ -2,6 +2,7 @@
 
 use super::{ocsp_limited, ocsp_response};
 use crate::edge::{ApiError, Cx};
+use crate::metrics::{self, OcspEvent};
 use actix_web::{HttpRequest, HttpResponse};
 use certctl_x509::ocsp::ErrorStatus;
 use data_encoding::{BASE64, BASE64_NOPAD};
@@ -26,6 +27,7 @@ const LONGEST: usize = 2048;
     ),
 )]
 pub(crate) async fn handler(cx: Cx, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    metrics::ocsp(OcspEvent::Get);
     if let Some(response) = ocsp_limited(&cx)? {
         return Ok(response);
     }

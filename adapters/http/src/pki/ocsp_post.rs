@@ -3,6 +3,7 @@
 use super::service::OcspReply;
 use super::{ocsp_limited, ocsp_response};
 use crate::edge::{ApiError, Cx};
+use crate::metrics::{self, OcspEvent};
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use certctl_x509::ocsp::ErrorStatus;
@@ -23,6 +24,7 @@ const LONGEST: usize = 4 * 1024;
     ),
 )]
 pub(crate) async fn handler(cx: Cx, mut body: web::Payload) -> Result<HttpResponse, ApiError> {
+    metrics::ocsp(OcspEvent::Post);
     if let Some(response) = ocsp_limited(&cx)? {
         return Ok(response);
     }

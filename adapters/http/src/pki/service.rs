@@ -1,17 +1,18 @@
 //! Status of certificates as it is served: answers, lists and CA certificates, with what is kept of them in memory.
 
 use super::cache::{OcspCache, SharedAnswer};
+use crate::metrics::{self, OcspEvent};
 use actix_web::web::Bytes;
 use certctl_ca::Lend;
 use certctl_kernel::{DomainError, Timestamp};
 use certctl_port_issuer::{IssuerRegistry, StatusAuthority};
 use certctl_ports::{Ambient, Change};
 use certctl_revocation::{
-    Freshness, PublishedCrl, Replace, Responder, ResponderKeys, StatusSettings, answer, ensure_responder, publish_crl,
-    published_crl, record_crl_failure, responder_for, stored_responder,
+    Freshness, PublishedCrl, Replace, Responder, ResponderKeys, SerialStatus, StatusSettings, answer, ensure_responder,
+    publish_crl, published_crl, record_crl_failure, responder_for, stored_responder,
 };
 use certctl_unit_of_work::Database;
-use certctl_x509::ocsp::{self, ErrorStatus, OcspRequest};
+use certctl_x509::ocsp::{self, ErrorStatus, OcspRequest, RequestError};
 use certctl_x509::{HashAlgorithm, Serial, sha256_hex};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -141,7 +142,12 @@ impl StatusService {
         };
         match ocsp::parse_request(der) {
             Ok(request) => self.answer(request, &responders).await,
-            Err(error) => OcspReply::Refused(error.status()),
+            Err(error) => {
+                if matches!(error, RequestError::Nonce(_)) {
+                    metrics::ocsp(OcspEvent::NonceMalformed);
+                }
+                OcspReply::Refused(error.status())
+            }
         }
     }
 
@@ -191,6 +197,12 @@ impl StatusService {
                 return OcspReply::Refused(ErrorStatus::TryLater);
             }
         };
+        if statuses.contains(&SerialStatus::Unknown) {
+            metrics::ocsp(OcspEvent::CertNotFound);
+        }
+        if request.nonce.is_some() {
+            metrics::ocsp(OcspEvent::NonceEchoed);
+        }
         let signed = match answer(&request.entries, &statuses, request.nonce, responder, &self.settings, now) {
             Ok(signed) => signed,
             Err(status) => return OcspReply::Refused(status),

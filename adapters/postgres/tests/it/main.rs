@@ -19,6 +19,7 @@ mod pki;
 mod platform;
 mod policy;
 mod schema;
+mod stats;
 mod status;
 mod support;
 mod targets;

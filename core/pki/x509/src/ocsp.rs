@@ -37,6 +37,9 @@ pub enum RequestError {
     /// The request breaks the protocol.
     #[error("malformed OCSP request: {0}")]
     Malformed(&'static str),
+    /// Its nonce breaks RFC 8954 §2.1.
+    #[error("malformed OCSP request: its nonce {0}")]
+    Nonce(&'static str),
     /// The request names certificates by a hash that no CA is known under.
     #[error("the certificate identifier's hash algorithm is not supported")]
     UnknownHash,
@@ -46,7 +49,7 @@ impl RequestError {
     /// The answer to send.
     pub const fn status(&self) -> ErrorStatus {
         match self {
-            Self::Malformed(_) => ErrorStatus::MalformedRequest,
+            Self::Malformed(_) | Self::Nonce(_) => ErrorStatus::MalformedRequest,
             Self::UnknownHash => ErrorStatus::Unauthorized,
         }
     }
@@ -148,14 +151,14 @@ pub fn parse_request(der: &[u8]) -> Result<OcspRequest, RequestError> {
 }
 
 fn nonce(extensions: &[Extension]) -> Result<Option<Vec<u8>>, RequestError> {
-    let damaged = |_| RequestError::Malformed("its nonce is damaged or repeated");
+    let damaged = |_| RequestError::Nonce("is damaged or repeated");
     if find_extension(extensions, oid::OCSP_NONCE).map_err(damaged)?.is_none() {
         return Ok(None);
     }
     let nonce = decode_extension::<OctetString>(extensions, oid::OCSP_NONCE).map_err(damaged)?;
     match nonce.map(OctetString::into_bytes) {
         Some(octets) if (1..=MAX_NONCE).contains(&octets.len()) => Ok(Some(octets)),
-        _ => Err(RequestError::Malformed("its nonce must have 1 to 128 octets")),
+        _ => Err(RequestError::Nonce("must have 1 to 128 octets")),
     }
 }
 

@@ -1,0 +1,72 @@
+//! What the loops and the connection pool tell monitoring.
+
+use certctl_kernel::Timestamp;
+use certctl_postgres::Postgres;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{
+    GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, register_gauge_vec, register_histogram_vec,
+    register_int_counter_vec,
+};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+static RUNS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Runs of background loops by how they ended; elsewhere: another replica led.";
+    register_int_counter_vec!("certctl_loop_runs_total", help, &["loop", "result"]).expect("registered once")
+});
+
+static DURATIONS: LazyLock<HistogramVec> = LazyLock::new(|| {
+    let options = HistogramOpts::new("certctl_loop_duration_seconds", "Length of a loop's run on this replica.")
+        .buckets(vec![0.01, 0.05, 0.25, 1.0, 5.0, 30.0, 120.0]);
+    register_histogram_vec!(options, &["loop"]).expect("registered once")
+});
+
+static LAST_SUCCESS: LazyLock<GaugeVec> = LazyLock::new(|| {
+    let help = "When this replica last ran the loop to a good end, in Unix seconds.";
+    register_gauge_vec!("certctl_loop_last_success_timestamp_seconds", help, &["loop"]).expect("registered once")
+});
+
+/// Counts a run that ended `at` with `result`.
+pub(crate) fn observe(name: &str, result: &str, took: Duration, at: Timestamp) {
+    RUNS.with_label_values(&[name, result]).inc();
+    if result == "elsewhere" {
+        return;
+    }
+    DURATIONS.with_label_values(&[name]).observe(took.as_secs_f64());
+    if result == "success" {
+        // Seconds since 1970 lie far below 2^52, from where on the conversion would round.
+        #[allow(clippy::cast_precision_loss)]
+        LAST_SUCCESS.with_label_values(&[name]).set(at.unix_timestamp() as f64);
+    }
+}
+
+/// Connections to the database, looked at when they are asked for.
+struct PoolCollector {
+    database: Postgres,
+    gauges: [IntGauge; 3],
+}
+
+impl Collector for PoolCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        self.gauges.iter().flat_map(Collector::desc).collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let (size, available, waiting) = self.database.pool_status();
+        for (gauge, value) in self.gauges.iter().zip([size, available, waiting]) {
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+        self.gauges.iter().flat_map(Collector::collect).collect()
+    }
+}
+
+/// Shows the pool of `database`.
+pub(crate) fn watch_pool(database: &Postgres) -> prometheus::Result<()> {
+    let gauges = [
+        IntGauge::new("certctl_db_pool_connections", "Open connections to the database.")?,
+        IntGauge::new("certctl_db_pool_idle", "Open connections that nobody uses.")?,
+        IntGauge::new("certctl_db_pool_waiting", "Requests that wait for a connection.")?,
+    ];
+    prometheus::register(Box::new(PoolCollector { database: database.clone(), gauges }))
+}
