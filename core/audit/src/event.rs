@@ -71,6 +71,12 @@ pub struct AuditRecord {
     pub details: Value,
     /// Request id.
     pub request_id: String,
+    /// Where the request came from.
+    pub source_ip: Option<String>,
+    /// The tenant it happened in.
+    pub tenant_id: String,
+    /// Its number in the sealed log; `None` until it is sealed.
+    pub seq: Option<u64>,
 }
 
 /// Filters of the audit list; all that are set must hold.

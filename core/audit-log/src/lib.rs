@@ -1,0 +1,24 @@
+//! The tamper-evident log under the audit trail.
+//!
+//! Events are sealed after their commit, off the path of the change they tell of: one leader numbers them without
+//! gaps, hashes each in a canonical form and appends the hash as a leaf of a Merkle tree (RFC 6962 §2.1). The tree's
+//! head is signed now and then as a C2SP checkpoint with a key that the database does not hold. Whoever keeps a
+//! checkpoint elsewhere can tell whether the trail still says what it said then.
+
+mod canonical;
+mod checkpoint;
+mod note;
+mod ports;
+mod seal;
+mod tree;
+
+pub use canonical::{HASH_VERSION, canonical, leaf_hash};
+pub use checkpoint::{Checkpoint, CheckpointError, LogKey, TrustedKeys};
+pub use note::{NoteError, NoteKey, SignedNote, VerifierKey};
+pub use ports::{Backlog, Leaf, LogStore, Node, SealedRow, StoredCheckpoint, Unsealed, Witness, WitnessError};
+pub use seal::{SealError, SealOutcome, SealSettings, seal, sealing_lag, sign_now};
+pub use tlog_tiles::tlog::Hash;
+pub use tree::{
+    Frontier, Merged, PartialTree, TILE_WIDTH, TreeError, check_consistency, check_inclusion, consistency_proof,
+    inclusion_proof, root_at, subtree_roots, subtrees, tile,
+};
