@@ -5,6 +5,7 @@ use crate::edge::{ApiError, Limiter, TrustedProxies};
 use crate::metrics::MetricsState;
 use crate::pki::StatusService;
 use certctl_agents::EnrolmentToken;
+use certctl_audit_log::SealedLog;
 use certctl_port_issuer::IssuerRegistry;
 use certctl_port_target::TargetCatalogue;
 use certctl_ports::{Ambient, KeyGenerator, Sealer};
@@ -102,6 +103,8 @@ pub struct AppState {
     pub(crate) metrics: MetricsState,
     /// Serves CRLs, OCSP answers and CA certificates; comes with the backends.
     status: Option<Arc<StatusService>>,
+    /// The sealed log under the audit trail; a server always has it, tests of the edge alone don't.
+    log: Option<Arc<SealedLog>>,
 }
 
 impl AppState {
@@ -123,6 +126,7 @@ impl AppState {
             ocsp_limiter: (settings.ocsp_per_minute > 0).then(|| Limiter::per_minute(settings.ocsp_per_minute)),
             metrics: MetricsState::new(ambient.now()),
             status: None,
+            log: None,
             accepting: AtomicBool::new(false),
             db,
             ambient,
@@ -143,6 +147,18 @@ impl AppState {
         )));
         self.backends = Some(backends);
         self
+    }
+
+    /// Adds the sealed log.
+    #[must_use]
+    pub fn with_log(mut self, log: Arc<SealedLog>) -> Self {
+        self.log = Some(log);
+        self
+    }
+
+    /// The sealed log.
+    pub(crate) fn log(&self) -> Result<&Arc<SealedLog>, ApiError> {
+        self.log.as_ref().ok_or_else(|| ApiError::internal("the application has no audit log"))
     }
 
     /// What serves CRLs, OCSP answers and CA certificates.

@@ -15,8 +15,8 @@ impl AuditLog for PgUnitOfWork {
         self.execute(
             "WITH event AS (INSERT INTO audit.events (id, at, actor_id, actor_type, action, resource_type, \
              resource_id, category, details, request_id, source_ip, tenant_id) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING insert_id) \
-             INSERT INTO audit.unsealed (insert_id) SELECT insert_id FROM event",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING insert_id, at) \
+             INSERT INTO audit.unsealed (insert_id, at) SELECT insert_id, at FROM event",
             &[
                 &id,
                 &at,
@@ -38,10 +38,14 @@ impl AuditLog for PgUnitOfWork {
     }
 }
 
-const COLUMNS: &str = "id, at, actor_id, actor_type, action, resource_type, resource_id, category, details, request_id, \
-     insert_id";
+/// Columns that [`record`] reads, in its order.
+pub(crate) const COLUMNS: &str = "id, at, actor_id, actor_type, action, resource_type, resource_id, category, \
+     details, request_id, insert_id, source_ip, tenant_id";
+/// The event's number in the log, after [`COLUMNS`].
+const SEQ: &str = "(SELECT l.seq FROM audit.log l WHERE l.insert_id = events.insert_id) AS seq";
 
-fn record(row: &Row) -> AuditRecord {
+/// Reads [`COLUMNS`] and, where it was selected, `seq`.
+pub(crate) fn record(row: &Row) -> AuditRecord {
     AuditRecord {
         id: row.get(0),
         at: row.get(1),
@@ -53,6 +57,9 @@ fn record(row: &Row) -> AuditRecord {
         category: row.get(7),
         details: row.get(8),
         request_id: row.get(9),
+        source_ip: row.get(11),
+        tenant_id: row.get(12),
+        seq: row.try_get::<_, Option<i64>>("seq").ok().flatten().and_then(|seq| u64::try_from(seq).ok()),
     }
 }
 
@@ -65,12 +72,20 @@ fn position(cursor: &Cursor) -> Result<(Timestamp, i64), StoreError> {
 const WHERE: &str = "($1::text IS NULL OR category = $1) AND ($2::timestamptz IS NULL OR at >= $2) \
      AND ($3::timestamptz IS NULL OR at <= $3) AND ($4::text IS NULL OR actor_id = $4) \
      AND ($5::text IS NULL OR actor_type = $5) AND ($6::text IS NULL OR action = $6) \
-     AND ($7::text IS NULL OR resource_type = $7) AND ($8::text IS NULL OR resource_id = $8)";
+     AND ($7::text IS NULL OR resource_type = $7) AND ($8::text IS NULL OR resource_id = $8) \
+     AND ($9::text IS NULL OR request_id = $9) AND ($10::text IS NULL OR resource_id ILIKE $10 OR actor_id ILIKE $10 \
+     OR action ILIKE $10 OR details::text ILIKE $10)";
+
+/// A pattern of `ILIKE` that finds `text` anywhere.
+fn anywhere(text: &str) -> String {
+    format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"))
+}
 
 #[async_trait]
 impl AuditStore for PgUnitOfWork {
     async fn audit_page(&mut self, filter: &AuditFilter, list: &ListQuery) -> Result<Page<AuditRecord>, StoreError> {
         let category = filter.category.map(certctl_audit::Category::as_str);
+        let q = filter.q.as_deref().map(anywhere);
         let total: i64 = self
             .query_one(
                 &format!("SELECT count(*) FROM audit.events WHERE {WHERE}"),
@@ -83,6 +98,8 @@ impl AuditStore for PgUnitOfWork {
                     &filter.action,
                     &filter.resource_type,
                     &filter.resource_id,
+                    &filter.request_id,
+                    &q,
                 ],
             )
             .await?
@@ -92,9 +109,9 @@ impl AuditStore for PgUnitOfWork {
         let mut rows = self
             .query(
                 &format!(
-                    "SELECT {COLUMNS} FROM audit.events WHERE {WHERE} \
-                     AND ($9::timestamptz IS NULL OR (at, insert_id) < ($9, $10::bigint)) \
-                     ORDER BY at DESC, insert_id DESC LIMIT $11 OFFSET $12"
+                    "SELECT {COLUMNS}, {SEQ} FROM audit.events WHERE {WHERE} \
+                     AND ($11::timestamptz IS NULL OR (at, insert_id) < ($11, $12::bigint)) \
+                     ORDER BY at DESC, insert_id DESC LIMIT $13 OFFSET $14"
                 ),
                 &[
                     &category,
@@ -105,6 +122,8 @@ impl AuditStore for PgUnitOfWork {
                     &filter.action,
                     &filter.resource_type,
                     &filter.resource_id,
+                    &filter.request_id,
+                    &q,
                     &after_at,
                     &after_id,
                     // One more than asked for tells whether more follow.
@@ -127,7 +146,7 @@ impl AuditStore for PgUnitOfWork {
 
     async fn audit_event(&mut self, id: &str) -> Result<Option<AuditRecord>, StoreError> {
         Ok(self
-            .query_opt(&format!("SELECT {COLUMNS} FROM audit.events WHERE id = $1"), &[&id])
+            .query_opt(&format!("SELECT {COLUMNS}, {SEQ} FROM audit.events WHERE id = $1"), &[&id])
             .await?
             .as_ref()
             .map(record))

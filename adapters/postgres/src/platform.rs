@@ -86,6 +86,12 @@ impl LoopRunStore for PgUnitOfWork {
 }
 
 impl crate::Postgres {
+    /// The audit log's origin, its own for ever, made by whoever asks first.
+    pub async fn audit_origin(&self, fresh: [u8; 16]) -> Result<String, StoreError> {
+        let offered = format!("certctl-audit/{}", data_encoding::HEXLOWER.encode(&fresh));
+        self.setting_or_insert("audit.origin", &offered).await
+    }
+
     /// The salt of the installation's encryption keys, made by whoever asks first.
     pub async fn installation_salt(&self, fresh: [u8; 16]) -> Result<[u8; 16], StoreError> {
         let offered = data_encoding::HEXLOWER.encode(&fresh);

@@ -1,9 +1,11 @@
-//! The host's clock and randomness, and sealing at rest with a keyring.
+//! The host's clock and randomness, sealing at rest with a keyring, and checkpoints in files.
 
 mod clock;
 mod keyring;
 mod random;
+mod witness;
 
 pub use clock::SystemClock;
 pub use keyring::{Keyring, KeyringError, MasterKey, Strength};
 pub use random::SystemRandom;
+pub use witness::FileWitness;

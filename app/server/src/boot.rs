@@ -1,11 +1,13 @@
 //! From configuration to a running server's parts, in order; every failure names what to do.
 
+use crate::audit_log;
 use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::database::{self, DatabaseError, Opened};
 use crate::tls::{PairFiles, ReloadingPair, TlsError, ensure_pair};
 use certctl_apikey::{EnvironmentKey, seed_environment_keys};
 use certctl_audit::{Action, AuditEvent};
+use certctl_audit_log::SealedLog;
 use certctl_kernel::{DomainError, RequestContext, Secret, StoreError};
 use certctl_ports::{Ambient, Sealer};
 use certctl_postgres::{ConnectError, MigrationStatus, Postgres};
@@ -43,6 +45,8 @@ pub(crate) enum BootError {
     NobodyCanSignIn,
     #[error("the local CA can't be used: {0}")]
     LocalCa(String),
+    #[error("the audit log: {0}")]
+    AuditLog(String),
     #[error("{what}: {source}")]
     Io { what: String, source: std::io::Error },
 }
@@ -61,6 +65,7 @@ pub(crate) struct Parts {
     pub(crate) database: Postgres,
     pub(crate) private: Option<PrivatePostgres>,
     pub(crate) sealer: Arc<dyn Sealer>,
+    pub(crate) log: Arc<SealedLog>,
 }
 
 /// Checks files that the configuration names, without starting anything.
@@ -107,9 +112,12 @@ pub(crate) async fn parts(config: &Config) -> Result<Parts, BootError> {
     };
     let pair = Arc::new(ReloadingPair::open(files, ambient.now())?);
     let Opened { database, private } = open_database(config, &data_dir, &ambient).await?;
-    let prepared = prepare(config, &database, &ambient).await;
-    let sealer = match prepared {
-        Ok(sealer) => sealer,
+    let prepared = async {
+        let log = audit_log::open(config, data_dir.path(), &database, &ambient).await?;
+        Ok((prepare(config, &database, &ambient).await?, log))
+    };
+    let (sealer, log) = match prepared.await {
+        Ok(prepared) => prepared,
         Err(error) => {
             database.close();
             if let Some(private) = private {
@@ -118,7 +126,7 @@ pub(crate) async fn parts(config: &Config) -> Result<Parts, BootError> {
             return Err(error);
         }
     };
-    Ok(Parts { ambient, data_dir, pair, bootstrap_ca, database, private, sealer })
+    Ok(Parts { ambient, data_dir, pair, bootstrap_ca, database, private, sealer, log })
 }
 
 async fn prepare(config: &Config, database: &Postgres, ambient: &Ambient) -> Result<Arc<dyn Sealer>, BootError> {

@@ -3,7 +3,7 @@
 use crate::boot::{self, BootError, Parts};
 use crate::config::Config;
 use crate::scheduler::Scheduler;
-use crate::{local_issuer, tls};
+use crate::{audit_log, local_issuer, tls};
 use actix_web::HttpServer;
 use actix_web::dev::ServerHandle;
 use certctl_agents::{EnrolmentToken, FleetSettings, agent_offline_sweep};
@@ -97,8 +97,9 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
         status,
         enrolment: EnrolmentToken::new(config.agent_bootstrap_token.clone()),
     };
-    let state =
-        AppState::new(Arc::clone(&database), authenticator, parts.ambient.clone(), settings(config)).with(backends);
+    let state = AppState::new(Arc::clone(&database), authenticator, parts.ambient.clone(), settings(config))
+        .with(backends)
+        .with_log(Arc::clone(&parts.log));
     let app = AppConfig::new(state, Bootstrap::new(config.bootstrap_token.clone()));
 
     let address = SocketAddr::new(config.host, config.port);
@@ -123,6 +124,8 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
 
     let listening = tokio::spawn(hear_changes(parts.database.clone(), app.clone()));
     let (stop_loops, stopping) = tokio::sync::watch::channel(false);
+    let sealing =
+        audit_log::run(Arc::clone(&parts.log), Arc::clone(&database), parts.ambient.clone(), stopping.clone());
     let scheduler = Scheduler { database: Arc::clone(&database), ambient: parts.ambient.clone(), stopping };
     let loops = start_loops(config, &scheduler, &app);
     let reloading = tokio::spawn(watch_pair(Arc::clone(&parts.pair), Arc::clone(&database), parts.ambient.clone()));
@@ -134,7 +137,7 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
     wait_for_stop(&handle).await;
     stop_loops.send_replace(true);
     let clean = stop(config, &app, handle, public_pki, serving).await;
-    for running in loops {
+    for running in loops.into_iter().chain([sealing]) {
         if let Err(error) = running.await {
             tracing::warn!(%error, "a loop ended badly");
         }
@@ -142,6 +145,7 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
     listening.abort();
     reloading.abort();
     note(&database, Action::ServerStopped, json!({"clean": clean})).await?;
+    audit_log::finish(&parts.log, database.as_ref(), &parts.ambient).await?;
     Ok(clean)
 }
 

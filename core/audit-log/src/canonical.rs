@@ -70,7 +70,9 @@ fn large_integers(value: &Value, out: &mut Vec<u8>) {
         Value::Object(members) => {
             let mut keys: Vec<&String> = members.keys().collect();
             keys.sort_by(|a, b| a.encode_utf16().cmp(b.encode_utf16()));
-            keys.into_iter().for_each(|key| large_integers(&members[key], out));
+            for key in keys {
+                large_integers(&members[key], out);
+            }
         }
         _ => {}
     }

@@ -9,16 +9,22 @@ mod canonical;
 mod checkpoint;
 mod note;
 mod ports;
+mod reading;
 mod seal;
+mod service;
 mod tree;
 
 pub use canonical::{HASH_VERSION, canonical, leaf_hash};
 pub use checkpoint::{Checkpoint, CheckpointError, LogKey, TrustedKeys};
 pub use note::{NoteError, NoteKey, SignedNote, VerifierKey};
 pub use ports::{Backlog, Leaf, LogStore, Node, SealedRow, StoredCheckpoint, Unsealed, Witness, WitnessError};
-pub use seal::{SealError, SealOutcome, SealSettings, seal, sealing_lag, sign_now};
+pub use reading::{
+    Consistency, Inclusion, latest_checkpoint, prove_consistency, prove_inclusion, read_tile, request_checkpoint,
+};
+pub use seal::{Fork, SealError, SealOutcome, SealSettings, seal, sealing_lag, sign_now};
+pub use service::{OpenError, SealedLog};
 pub use tlog_tiles::tlog::Hash;
 pub use tree::{
     Frontier, Merged, PartialTree, TILE_WIDTH, TreeError, check_consistency, check_inclusion, consistency_proof,
-    inclusion_proof, root_at, subtree_roots, subtrees, tile,
+    inclusion_proof, root_at, subtree_roots, subtrees, tile, tile_path,
 };

@@ -37,16 +37,8 @@ pub enum SealError {
     #[error(transparent)]
     Sign(#[from] CheckpointError),
     /// The log no longer holds what a checkpoint kept outside says; nothing is signed over it.
-    #[error(
-        "the log does not continue the checkpoint kept outside the database (size {kept}): it has {size} events; an \
-         old backup was restored, or the trail was tampered with"
-    )]
-    Forked {
-        /// Size of the checkpoint kept outside.
-        kept: u64,
-        /// Leaves in the log.
-        size: u64,
-    },
+    #[error(transparent)]
+    Forked(#[from] Fork),
 }
 
 /// What a run did.
@@ -58,6 +50,21 @@ pub struct SealOutcome {
     pub more: bool,
     /// The checkpoint that was signed, if one was due.
     pub signed: Option<StoredCheckpoint>,
+    /// A checkpoint was due and refused: the log does not continue the one kept outside.
+    pub forked: Option<Fork>,
+}
+
+/// The log went back on a checkpoint that is kept outside the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the log does not continue the checkpoint kept outside the database (size {kept}): it has {size} events; an old \
+     backup was restored, or the trail was tampered with"
+)]
+pub struct Fork {
+    /// Size of the checkpoint kept outside.
+    pub kept: u64,
+    /// Leaves in the log.
+    pub size: u64,
 }
 
 /// Seals one batch, and signs the head when that is due. Does nothing when another replica is at it. `kept` is the last
@@ -76,11 +83,19 @@ pub async fn seal(
     let latest = stores.latest_checkpoint().await?;
     let now = ambient.now();
     let (done, at) = latest.as_ref().map_or((0, None), |latest| (latest.size, Some(latest.signed_at)));
-    let due = size > done
-        && (size - done >= settings.rows || at.is_none_or(|at| now - at >= settings.interval || now < at));
-    let signed = if due { Some(sign(stores, key, size, now, kept).await?) } else { None };
+    let due =
+        size > done && (size - done >= settings.rows || at.is_none_or(|at| now - at >= settings.interval || now < at));
     let more = i64::try_from(sealed).unwrap_or(i64::MAX) == settings.batch;
-    Ok(SealOutcome { sealed, more, signed })
+    let mut outcome = SealOutcome { sealed, more, ..SealOutcome::default() };
+    if due {
+        // What was committed is numbered all the same: the trail goes on, only nobody vouches for it.
+        match sign(stores, key, size, now, kept).await {
+            Ok(signed) => outcome.signed = Some(signed),
+            Err(SealError::Forked(fork)) => outcome.forked = Some(fork),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(outcome)
 }
 
 /// Seals everything that waits and signs the head, now; gives the latest checkpoint when nothing was added since.
@@ -109,10 +124,7 @@ pub async fn sign_now(
 }
 
 /// How long the oldest event has been waiting.
-pub async fn sealing_lag(
-    stores: &mut (impl LogStore + ?Sized),
-    now: Timestamp,
-) -> Result<time::Duration, StoreError> {
+pub async fn sealing_lag(stores: &mut (impl LogStore + ?Sized), now: Timestamp) -> Result<time::Duration, StoreError> {
     let oldest = stores.backlog().await?.oldest;
     Ok(oldest.map_or(time::Duration::ZERO, |oldest| (now - oldest).max(time::Duration::ZERO)))
 }
@@ -151,7 +163,7 @@ async fn sign(
     if let Some(kept) = kept
         && (kept.size > size || root_at(stores, kept.size).await? != kept.root)
     {
-        return Err(SealError::Forked { kept: kept.size, size });
+        return Err(Fork { kept: kept.size, size }.into());
     }
     let root = root_at(stores, size).await?;
     let checkpoint = StoredCheckpoint { size, root, note: key.sign(size, root, now)?, signed_at: now };

@@ -39,13 +39,20 @@ pub enum TreeError {
     },
 }
 
+/// Level, index and width of a tile from its path after `tile/` (C2SP tlog-tiles), such as `0/x001/067.p/8`.
+pub fn tile_path(path: &str) -> Option<(u8, u64, u64)> {
+    // The library stops at levels and widths that it can't make a tile of, so those are turned away before.
+    let level: u8 = path.split_once('/')?.0.parse().ok()?;
+    if level > 7 || path.ends_with(".p/0") {
+        return None;
+    }
+    // The library writes the height of tiles as well, as the design that C2SP came from does.
+    let tile = Tile::from_path(&format!("tile/{HEIGHT}/{path}")).ok()?;
+    (!tile.is_data()).then(|| (tile.level(), tile.level_index(), u64::from(tile.width())))
+}
+
 /// The hashes `[from, until)` of a level that is stored; level 0 are the leaves, level 1 the roots of 256 leaves each.
-async fn row(
-    stores: &mut (impl LogStore + ?Sized),
-    level: u8,
-    from: u64,
-    until: u64,
-) -> Result<Vec<Hash>, TreeError> {
+async fn row(stores: &mut (impl LogStore + ?Sized), level: u8, from: u64, until: u64) -> Result<Vec<Hash>, TreeError> {
     let hashes = match level {
         0 => stores.leaf_hashes(from, until).await?,
         _ => stores.node_hashes(level, from, until).await?,
@@ -87,7 +94,7 @@ pub(crate) async fn completed(
         hashes.append(&mut fresh);
         level += 1;
         start = base / TILE_WIDTH;
-        let (full, _) = hashes.as_chunks::<{ TILE_WIDTH as usize }>();
+        let (full, _) = hashes.as_chunks::<256>();
         fresh = full.iter().map(|chunk| Tile::subtree_hash(&octets(chunk))).collect();
         nodes.extend(fresh.iter().zip(start..).map(|(hash, index)| Node { level, index, hash: *hash }));
     }

@@ -5,7 +5,7 @@ mod support;
 use certctl_audit_log::{
     Frontier, Hash, NoteError, NoteKey, PartialTree, SealSettings, SignedNote, TrustedKeys, VerifierKey,
     check_consistency, check_inclusion, consistency_proof, inclusion_proof, root_at, seal, subtree_roots, subtrees,
-    tile,
+    tile, tile_path,
 };
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use proptest::prelude::*;
@@ -70,8 +70,21 @@ fn tiles_hold_what_the_tree_is_made_of() {
     assert_eq!(run(tile(&mut log, 0, 2, 88)).expect("a partial tile"), leaves[512 * 32..]);
     let above = run(tile(&mut log, 1, 0, 2)).expect("a tile of the level above");
     assert_eq!(above[..32], *judge(&log, 256).root().as_bytes().as_slice());
-    for (level, index, width) in [(0, 2, 89), (0, 3, 1), (1, 0, 3), (2, 0, 1), (0, 0, 0), (0, 0, 257), (63, u64::MAX, 1)] {
+    for (level, index, width) in
+        [(0, 2, 89), (0, 3, 1), (1, 0, 3), (2, 0, 1), (0, 0, 0), (0, 0, 257), (63, u64::MAX, 1)]
+    {
         run(tile(&mut log, level, index, width)).expect_err("not in the tree");
+    }
+}
+
+#[test]
+fn tile_paths_are_those_of_the_standard() {
+    assert_eq!(tile_path("0/067"), Some((0, 67, 256)));
+    assert_eq!(tile_path("1/x001/x234/067.p/8"), Some((1, 1_234_067, 8)));
+    for bad in
+        ["", "0", "0/", "0/67", "0/067.p/0", "0/067.p/256", "0/067.p/x", "8/000", "64/000", "data/000", "0/x000/001"]
+    {
+        assert_eq!(tile_path(bad), None, "{bad}");
     }
 }
 
@@ -149,6 +162,15 @@ proptest! {
         if note[place] != with {
             note[place] = with;
             prop_assert!(trusted.open(&note.into_iter().collect::<String>()).is_err());
+        }
+    }
+
+    #[test]
+    fn any_text_is_a_tile_path_or_is_refused(text in "[0-9xp./a-]{0,24}", any in any::<String>()) {
+        for path in [text, any] {
+            if let Some((level, index, width)) = tile_path(&path) {
+                prop_assert!(level < 8 && (1..=256).contains(&width) && path.starts_with(&format!("{level}/")), "{index}");
+            }
         }
     }
 

@@ -77,6 +77,10 @@ actions! {
     ServerStopped = "server.stopped", Config, "server";
     TlsReloaded = "tls.reloaded", Config, "server";
     TlsReloadFailed = "tls.reload_failed", Config, "server";
+    AuditExport = "audit.export", Auth, "audit";
+    AuditVerifyRequested = "audit.verify_requested", Auth, "audit";
+    AuditBreakDetected = "audit.break_detected", Auth, "audit";
+    AuditArchived = "audit.archived", Auth, "audit";
     SchemaMigrated = "schema.migrated", Config, "server";
     CreateTeam = "create_team", Config, "team";
     UpdateTeam = "update_team", Config, "team";

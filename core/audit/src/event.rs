@@ -98,6 +98,10 @@ pub struct AuditFilter {
     pub resource_type: Option<String>,
     /// Resource id.
     pub resource_id: Option<String>,
+    /// Request id.
+    pub request_id: Option<String>,
+    /// Text in the object's id, the actor's, the action or the details, without regard to case.
+    pub q: Option<String>,
 }
 
 /// Takes events inside the transaction of the change they tell of.

@@ -20,6 +20,7 @@ pub use idempotency::{IdempotencyClaim, IdempotencyKey, IdempotencyStore, Stored
 pub trait Stores:
     AuditLog
     + AuditStore
+    + certctl_audit_log::LogStore
     + Announcer
     + IdempotencyStore
     + LoopRunStore

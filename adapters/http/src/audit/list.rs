@@ -31,6 +31,8 @@ const CATEGORIES: &[(&str, Option<Category>)] = &[
         ("action" = Option<String>, Query, description = "Name of the action."),
         ("resource_type" = Option<String>, Query, description = "Kind of object."),
         ("resource_id" = Option<String>, Query, description = "Id of the object."),
+        ("request_id" = Option<String>, Query, description = "Id of the request."),
+        ("q" = Option<String>, Query, description = "Text in the object's id, the actor's, the action or the details."),
         ("page" = Option<u32>, Query, description = "Page number from 1."),
         ("per_page" = Option<u32>, Query, description = "Rows a page, up to 500; `limit` is the same."),
         ("limit" = Option<u32>, Query, description = "Rows a page, up to 500."),
@@ -51,6 +53,8 @@ pub(crate) async fn handler(cx: Cx, mut params: QueryParams) -> Result<HttpRespo
         action: params.text("action"),
         resource_type: params.text("resource_type"),
         resource_id: params.text("resource_id"),
+        request_id: params.text("request_id"),
+        q: params.text("q"),
     };
     let hash = filter_hash(&filter);
     let list = params.list(&hash)?;

@@ -8,14 +8,24 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+mod checkpoint;
+mod consistency;
 mod get;
 mod list;
+mod proof;
+mod sign;
+mod tile;
 
 /// The operations of this room.
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         crate::route!(Gate::Permission(Permission::AuditRead), list),
         crate::route!(Gate::Permission(Permission::AuditRead), get),
+        crate::route!(Gate::Permission(Permission::AuditRead), checkpoint),
+        crate::route!(Gate::Permission(Permission::AuditExport), sign),
+        crate::route!(Gate::Permission(Permission::AuditRead), proof),
+        crate::route!(Gate::Permission(Permission::AuditRead), consistency),
+        crate::route!(Gate::Permission(Permission::AuditRead), tile),
     ]
 }
 
@@ -40,6 +50,12 @@ pub(crate) struct AuditEventBody {
     event_category: String,
     /// The request it belongs to.
     request_id: String,
+    /// Where the request came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_ip: Option<String>,
+    /// Its number in the sealed log; absent until it is sealed, which takes about a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
 }
 
 impl From<AuditRecord> for AuditEventBody {
@@ -55,6 +71,21 @@ impl From<AuditRecord> for AuditEventBody {
             timestamp: record.at,
             event_category: record.category,
             request_id: record.request_id,
+            source_ip: record.source_ip,
+            seq: record.seq,
         }
     }
+}
+
+/// A signed note as a response.
+fn note(text: String) -> actix_web::HttpResponse {
+    actix_web::HttpResponse::Ok()
+        .insert_header(("Cache-Control", "no-store"))
+        .content_type("text/plain; charset=utf-8")
+        .body(text)
+}
+
+/// Hashes in Base64.
+fn encoded(hashes: &[certctl_audit_log::Hash]) -> Vec<String> {
+    hashes.iter().map(ToString::to_string).collect()
 }

@@ -43,6 +43,13 @@ impl QueryParams {
         self.text(name).and_then(|text| text.parse().ok())
     }
 
+    /// A whole number that is meant as one: anything else is refused.
+    pub(crate) fn count(&mut self, name: &'static str) -> Result<Option<u64>, ApiError> {
+        self.text(name)
+            .map(|text| text.parse().map_err(|_| ApiError::invalid(name, "not_a_number", "must be a whole number")))
+            .transpose()
+    }
+
     /// A truth value.
     pub(crate) fn flag(&mut self, name: &'static str) -> Result<Option<bool>, ApiError> {
         match self.text(name).as_deref() {

@@ -14,6 +14,11 @@ pub const TOKEN: &str = "a-bootstrap-token-of-at-least-32-bytes";
 
 /// The edge's settings in tests: no limits, strict bodies.
 pub fn config(db: &TestDatabase) -> AppConfig {
+    config_with(db, |state| state)
+}
+
+/// The same with more parts.
+pub fn config_with(db: &TestDatabase, more: impl FnOnce(AppState) -> AppState) -> AppConfig {
     let settings = HttpSettings {
         max_body_size: 1024 * 1024,
         strict_json: true,
@@ -32,7 +37,7 @@ pub fn config(db: &TestDatabase) -> AppConfig {
     let database = Arc::new(db.postgres.clone());
     let authenticator = Arc::new(KeyAuthenticator::new(database.clone(), db.ambient.clone()));
     let bootstrap = Bootstrap::new(Some(Secret::new(TOKEN.to_owned())));
-    AppConfig::new(AppState::new(database, authenticator, db.ambient.clone(), settings), bootstrap)
+    AppConfig::new(more(AppState::new(database, authenticator, db.ambient.clone(), settings)), bootstrap)
 }
 
 /// The edge as a service: `edge!(db)`. A macro, because its type can't be named.

@@ -2,6 +2,7 @@
 
 mod agents;
 mod audit;
+mod audit_log;
 mod ca;
 mod certificates;
 mod cluster;

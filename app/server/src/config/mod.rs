@@ -16,6 +16,7 @@ pub(crate) use check::check_files;
 pub(crate) use show::{Format, docs, show};
 pub(crate) use source::{Problem, Raw, collect};
 
+use certctl_audit_log::VerifierKey;
 use certctl_http::edge::TrustedProxies;
 use certctl_kernel::Secret;
 use std::net::{IpAddr, SocketAddr};
@@ -84,6 +85,11 @@ pub(crate) struct Config {
     pub(crate) job_timeout_interval: Duration,
     pub(crate) awaiting_csr_timeout: Duration,
     pub(crate) crl_interval: Duration,
+    pub(crate) audit_signing_key: Option<PathBuf>,
+    pub(crate) audit_trusted_keys: Vec<VerifierKey>,
+    pub(crate) audit_checkpoint_interval: Duration,
+    pub(crate) audit_checkpoint_rows: u64,
+    pub(crate) audit_checkpoint_file: Option<PathBuf>,
     pub(crate) drain_delay: Duration,
     pub(crate) shutdown_timeout: Duration,
 }
@@ -170,6 +176,11 @@ impl Config {
             job_timeout_interval: r.duration("JOB_TIMEOUT_INTERVAL"),
             awaiting_csr_timeout: r.duration("JOB_AWAITING_CSR_TIMEOUT"),
             crl_interval: r.duration("CRL_GENERATION_INTERVAL"),
+            audit_signing_key: r.path("AUDIT_SIGNING_KEY_PATH"),
+            audit_trusted_keys: trusted_keys(&mut r),
+            audit_checkpoint_interval: r.duration("AUDIT_CHECKPOINT_INTERVAL"),
+            audit_checkpoint_rows: r.number("AUDIT_CHECKPOINT_ROWS"),
+            audit_checkpoint_file: r.path("AUDIT_CHECKPOINT_FILE"),
             drain_delay: r.duration("SHUTDOWN_DRAIN_DELAY"),
             shutdown_timeout: r.duration("SHUTDOWN_TIMEOUT"),
         };
@@ -369,6 +380,17 @@ fn database_url(r: &mut Reader<'_>) -> Option<Secret<String>> {
         Err(error) => r.problem("DATABASE_URL", &format!("is not a URL: {error}")),
     }
     Some(url)
+}
+
+fn trusted_keys(r: &mut Reader<'_>) -> Vec<VerifierKey> {
+    let mut keys = Vec::new();
+    for text in r.list("AUDIT_TRUSTED_KEYS") {
+        match VerifierKey::parse(&text) {
+            Ok(key) => keys.push(key),
+            Err(error) => r.problem("AUDIT_TRUSTED_KEYS", &format!("{text}: {error}")),
+        }
+    }
+    keys
 }
 
 fn job_claim_limit(r: &mut Reader<'_>) -> u32 {
