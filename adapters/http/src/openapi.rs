@@ -1,6 +1,7 @@
 //! The OpenAPI 3.1 document, built from the route table, and its reference page.
 
 mod conventions;
+pub(crate) mod values;
 
 use crate::edge::{ApiError, ErrorBody, Gate, Route};
 use actix_web::http::Method;

@@ -13,18 +13,23 @@ use utoipa::ToSchema;
 pub(crate) struct Input {
     /// Version of the agent.
     #[serde(default)]
+    #[schema(max_length = 50, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     version: String,
     /// Host it runs on.
     #[serde(default)]
+    #[schema(max_length = 255, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     hostname: String,
     /// Operating system.
     #[serde(default)]
+    #[schema(max_length = 100, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     os: String,
     /// Processor architecture.
     #[serde(default)]
+    #[schema(max_length = 100, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     architecture: String,
     /// Address of the host.
     #[serde(default)]
+    #[schema(max_length = 45, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     ip_address: String,
 }
 

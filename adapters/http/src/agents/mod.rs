@@ -41,7 +41,7 @@ pub(crate) struct AgentBody {
     id: String,
     name: String,
     hostname: String,
-    /// `Online`, `Offline` or `Degraded`.
+    #[schema(schema_with = crate::openapi::values::agent_status)]
     status: &'static str,
     #[serde(with = "timestamp::rfc3339::option", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime, required = false)]

@@ -16,23 +16,27 @@ use utoipa::ToSchema;
 pub(crate) struct Input {
     /// Unique among agents in service, up to 128 characters.
     #[serde(default)]
-    #[schema(required = true)]
+    #[schema(required = true, min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     name: String,
     /// Host it runs on.
     #[serde(default)]
-    #[schema(required = true)]
+    #[schema(required = true, min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     hostname: String,
     /// Operating system.
     #[serde(default)]
+    #[schema(max_length = 100, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     os: String,
     /// Processor architecture.
     #[serde(default)]
+    #[schema(max_length = 100, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     architecture: String,
     /// Address of the host.
     #[serde(default)]
+    #[schema(max_length = 45, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     ip_address: String,
     /// Version of the agent.
     #[serde(default)]
+    #[schema(max_length = 50, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     version: String,
 }
 

@@ -15,20 +15,28 @@ use utoipa::ToSchema;
 pub(crate) struct Input {
     /// An id of your choice.
     #[serde(default)]
+    #[schema(pattern = r"^([A-Za-z0-9][A-Za-z0-9._-]{0,127})?$")]
     id: Option<String>,
     /// Unique, up to 255 characters.
+    #[schema(min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     name: String,
     /// Host name, address or mail address.
+    #[schema(min_length = 1, max_length = 253, example = "www.example.com")]
     common_name: String,
     /// Host names, addresses, mail addresses and URIs.
     #[serde(default)]
     sans: Option<Vec<String>>,
     /// Free text, such as `production`.
     #[serde(default)]
+    #[schema(max_length = 50)]
     environment: Option<String>,
+    #[schema(min_length = 1, max_length = 128)]
     owner_id: String,
+    #[schema(min_length = 1, max_length = 128)]
     team_id: String,
+    #[schema(min_length = 1, max_length = 128)]
     issuer_id: String,
+    #[schema(min_length = 1, max_length = 128)]
     renewal_policy_id: String,
     #[serde(default)]
     certificate_profile_id: Option<String>,

@@ -61,7 +61,7 @@ pub(crate) struct CertificateBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     certificate_profile_id: Option<String>,
-    /// `Pending`, `Active`, `Expiring`, `Expired`, `RenewalInProgress`, `Failed`, `Revoked` or `Archived`.
+    #[schema(schema_with = crate::openapi::values::certificate_status)]
     status: &'static str,
     /// `0001-01-01T00:00:00Z` before the first issuance.
     #[serde(serialize_with = "timestamp::or_unset::serialize")]

@@ -17,8 +17,10 @@ use utoipa::ToSchema;
 pub(crate) struct Input {
     /// An id of your choice.
     #[serde(default)]
+    #[schema(pattern = r"^([A-Za-z0-9][A-Za-z0-9._-]{0,127})?$")]
     id: Option<String>,
     /// Unique, up to 255 characters.
+    #[schema(min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     name: String,
     /// `GenericCA`, or its aliases `local` and `local_ca`.
     r#type: String,

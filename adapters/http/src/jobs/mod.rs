@@ -29,7 +29,7 @@ pub(crate) fn routes() -> Vec<Route> {
 #[schema(as = Job)]
 pub(crate) struct JobBody {
     id: String,
-    /// `Issuance`, `Renewal`, `Deployment` or `Validation`.
+    #[schema(schema_with = crate::openapi::values::job_type)]
     r#type: &'static str,
     certificate_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,7 +41,7 @@ pub(crate) struct JobBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     agent_id: Option<String>,
-    /// `Pending`, `AwaitingCSR`, `AwaitingApproval`, `Running`, `Completed`, `Failed` or `Cancelled`.
+    #[schema(schema_with = crate::openapi::values::job_status)]
     status: &'static str,
     attempts: i32,
     max_attempts: i32,
@@ -60,7 +60,7 @@ pub(crate) struct JobBody {
     #[serde(with = "timestamp::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
-    /// `pending`, `success`, `failed` or `skipped`.
+    #[schema(schema_with = crate::openapi::values::verification_status)]
     verification_status: &'static str,
     #[serde(with = "timestamp::rfc3339::option", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime, required = false)]

@@ -45,6 +45,11 @@ fn complete(path: &str, method: &str, creates_validated: bool, operation: &mut V
             "A request repeated with the same key and body changes nothing; its answer is that of the first.",
         );
     }
+    for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+        if parameter["name"] == "If-Match" {
+            parameter["schema"] = json!({ "type": "string", "pattern": r#"^(\*|(W/)?"[0-9]{1,18}-[0-9]{1,18}")$"# });
+        }
+    }
     let conditional = !operation["responses"]["304"].is_null();
     if conditional {
         add_header_parameter(
@@ -71,7 +76,7 @@ fn complete(path: &str, method: &str, creates_validated: bool, operation: &mut V
 
 fn add_header_parameter(operation: &mut Value, name: &str, schema: &Value, text: &str) {
     let parameter = json!({ "name": name, "in": "header", "required": false, "schema": schema, "description": text });
-    match operation["parameters"].as_array_mut() {
+    match operation.get_mut("parameters").and_then(Value::as_array_mut) {
         Some(list) => list.push(parameter),
         None => operation["parameters"] = json!([parameter]),
     }
@@ -142,6 +147,7 @@ mod tests {
     #[test]
     fn every_operation_has_a_tag_and_every_response_a_description() {
         for (name, operation) in operations(&document()) {
+            assert!(operation.get("parameters").is_none_or(Value::is_array), "{name} lists its parameters");
             assert_eq!(operation["tags"].as_array().map(Vec::len), Some(1), "{name} has one tag");
             for (status, response) in operation["responses"].as_object().expect("responses") {
                 assert!(response["description"].as_str().is_some_and(|text| !text.is_empty()), "{name} {status}");

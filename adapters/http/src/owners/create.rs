@@ -14,13 +14,16 @@ use utoipa::ToSchema;
 pub(crate) struct Input {
     /// An id of your choice.
     #[serde(default)]
+    #[schema(pattern = r"^([A-Za-z0-9][A-Za-z0-9._-]{0,127})?$")]
     id: Option<String>,
     /// Up to 255 characters.
+    #[schema(min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     name: String,
     /// Where notifications go.
     #[serde(default)]
     email: Option<String>,
     /// The owner's team.
+    #[schema(min_length = 1, max_length = 128)]
     team_id: String,
     #[serde(default, rename = "created_at")]
     #[schema(ignore)]

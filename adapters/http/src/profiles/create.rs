@@ -15,8 +15,10 @@ use utoipa::ToSchema;
 pub(crate) struct Input {
     /// An id of your choice.
     #[serde(default)]
+    #[schema(pattern = r"^([A-Za-z0-9][A-Za-z0-9._-]{0,127})?$")]
     id: Option<String>,
     /// Unique, up to 255 characters.
+    #[schema(min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     name: String,
     /// For people.
     #[serde(default)]
@@ -28,7 +30,7 @@ pub(crate) struct Input {
     allowed_key_algorithms: Patch<Vec<KeyRuleBody>>,
     /// Longest life; 0 means no cap.
     #[serde(default)]
-    #[schema(value_type = Option<i32>)]
+    #[schema(value_type = Option<i32>, minimum = 0)]
     max_ttl_seconds: Patch<i32>,
     /// Exactly the usages of each certificate; empty means `serverAuth`.
     #[serde(default)]

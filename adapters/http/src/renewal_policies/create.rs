@@ -15,23 +15,29 @@ use utoipa::ToSchema;
 pub(crate) struct Input {
     /// An id of your choice; absent, `rp-` and the name.
     #[serde(default)]
+    #[schema(pattern = r"^([A-Za-z0-9][A-Za-z0-9._-]{0,127})?$")]
     id: Option<String>,
     /// Unique, up to 255 characters.
+    #[schema(min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     name: String,
     /// Days before the end at which renewal begins, 1 to 365.
     #[serde(default)]
+    #[schema(minimum = 1, maximum = 365)]
     renewal_window_days: Option<i32>,
     /// Whether renewal starts by itself.
     #[serde(default)]
     auto_renew: Option<bool>,
     /// Further attempts after a failure, 0 to 10.
     #[serde(default)]
+    #[schema(minimum = 0, maximum = 10)]
     max_retries: Option<i32>,
     /// Pause between attempts, 60 to 86400.
     #[serde(default)]
+    #[schema(minimum = 60, maximum = 86400)]
     retry_interval_seconds: Option<i32>,
     /// Days before the end at which alerts go out.
     #[serde(default)]
+    #[schema(max_items = 32)]
     alert_thresholds_days: Option<Vec<i32>>,
     /// Channels by tier.
     #[serde(default)]

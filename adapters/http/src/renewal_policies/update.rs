@@ -20,7 +20,7 @@ pub(crate) struct Input {
     name: Patch<String>,
     /// Days before the end at which renewal begins, 1 to 365.
     #[serde(default)]
-    #[schema(value_type = i32, required = false)]
+    #[schema(value_type = i32, required = false, minimum = 1, maximum = 365)]
     renewal_window_days: Patch<i32>,
     /// Whether renewal starts by itself.
     #[serde(default)]
@@ -28,11 +28,11 @@ pub(crate) struct Input {
     auto_renew: Patch<bool>,
     /// Further attempts after a failure, 0 to 10.
     #[serde(default)]
-    #[schema(value_type = i32, required = false)]
+    #[schema(value_type = i32, required = false, minimum = 0, maximum = 10)]
     max_retries: Patch<i32>,
     /// Pause between attempts, 60 to 86400.
     #[serde(default)]
-    #[schema(value_type = i32, required = false)]
+    #[schema(value_type = i32, required = false, minimum = 60, maximum = 86400)]
     retry_interval_seconds: Patch<i32>,
     /// Days before the end at which alerts go out.
     #[serde(default)]

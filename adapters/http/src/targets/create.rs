@@ -14,18 +14,19 @@ use utoipa::ToSchema;
 pub(crate) struct Input {
     /// An id of your choice.
     #[serde(default)]
+    #[schema(pattern = r"^([A-Za-z0-9][A-Za-z0-9._-]{0,127})?$")]
     id: Option<String>,
     /// Unique among the agent's targets, up to 255 characters.
     #[serde(default)]
-    #[schema(required = true)]
+    #[schema(required = true, min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     name: String,
     /// Such as `NGINX`.
     #[serde(default)]
-    #[schema(required = true)]
+    #[schema(required = true, min_length = 1, example = "NGINX")]
     r#type: String,
     /// The agent that serves it.
     #[serde(default)]
-    #[schema(required = true)]
+    #[schema(required = true, min_length = 1, max_length = 128)]
     agent_id: String,
     /// Configuration by type.
     #[serde(default)]
