@@ -2,6 +2,7 @@
 //!
 //! `just unit` builds the binary first; cargo alone does not know that this test needs it.
 
+mod defences;
 mod faults;
 
 use serde_json::{Value, json};
@@ -28,6 +29,7 @@ struct Server {
     dir: tempfile::TempDir,
     port: u16,
     child: Child,
+    settings: Vec<(String, String)>,
 }
 
 fn command(dir: &Path, port: u16) -> Command {
@@ -50,18 +52,26 @@ fn command(dir: &Path, port: u16) -> Command {
 
 impl Server {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With settings beside the usual ones; names are without `CERTCTL_`.
+    fn start_with(settings: &[(&str, &str)]) -> Self {
+        let settings = settings.iter().map(|(name, value)| (format!("CERTCTL_{name}"), (*value).to_owned())).collect();
         let dir = tempfile::Builder::new().prefix("cc").tempdir().expect("a temporary folder");
         // The private PostgreSQL of a root server runs as another user and must pass through.
         std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).expect("chmod");
         let port = free_port();
-        let child = command(dir.path(), port).spawn().expect("the server starts");
-        let server = Self { dir, port, child };
+        let settings: Vec<(String, String)> = settings;
+        let child = command(dir.path(), port).envs(settings.clone()).spawn().expect("the server starts");
+        let server = Self { dir, port, child, settings };
         server.until_ready();
         server
     }
 
     fn restart(&mut self) {
-        self.child = command(self.dir.path(), self.port).spawn().expect("the server starts again");
+        self.child =
+            command(self.dir.path(), self.port).envs(self.settings.clone()).spawn().expect("the server starts again");
         self.until_ready();
     }
 

@@ -27,4 +27,4 @@ mod teams;
 pub use auth::{Bootstrap, KeyAuthenticator};
 pub use edge::server::{AppConfig, configure};
 pub use pki::StatusService;
-pub use state::{AppState, Backends, HttpSettings, RateLimitSettings};
+pub use state::{AppState, Backends, Hsts, HttpSettings, RateLimitSettings};

@@ -166,16 +166,22 @@ fn operation_id(route: &Route) -> String {
     format!("{}_{}", route.method.as_str().to_ascii_lowercase(), words.join("_"))
 }
 
+/// The style of the reference page; the page's content security policy names its hash.
+pub(crate) const REFERENCE_STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}\
+         summary{font-family:ui-monospace,monospace;cursor:pointer;padding:.25rem 0}\
+         .m{display:inline-block;min-width:4.5rem;font-weight:700}table{border-collapse:collapse}\
+         td,th{border:1px solid #bbb;padding:.2rem .6rem;text-align:left;vertical-align:top}\
+         pre{background:#f5f5f5;padding:.6rem;overflow:auto}";
+
 /// Renders the document as one HTML page.
 pub(crate) fn reference_page(document: &str) -> Result<String, ApiError> {
     let value: Value = serde_json::from_str(document).map_err(|error| ApiError::internal(&error.to_string()))?;
     let mut page = String::from(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>certctl API</title><style>\
-         body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}\
-         summary{font-family:ui-monospace,monospace;cursor:pointer;padding:.25rem 0}\
-         .m{display:inline-block;min-width:4.5rem;font-weight:700}table{border-collapse:collapse}\
-         td,th{border:1px solid #bbb;padding:.2rem .6rem;text-align:left;vertical-align:top}\
-         pre{background:#f5f5f5;padding:.6rem;overflow:auto}</style></head><body><h1>certctl API</h1>\
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>certctl API</title><style>",
+    );
+    page.push_str(REFERENCE_STYLE);
+    page.push_str(
+        "</style></head><body><h1>certctl API</h1>\
          <p>The machine-readable description is at <a href=\"/api/v1/openapi.json\">/api/v1/openapi.json</a>.</p>",
     );
     let mut tag_of_last = String::new();

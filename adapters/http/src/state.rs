@@ -1,14 +1,15 @@
 //! Long-lived parts that handlers share.
 
 use crate::edge::access::{AccessCache, Authenticator};
-use crate::edge::{ApiError, Limiter, TrustedProxies};
+use crate::edge::limits::{Limits, MemoryLimits};
+use crate::edge::{ApiError, TrustedProxies};
 use crate::metrics::MetricsState;
 use crate::pki::StatusService;
 use certctl_agents::EnrolmentToken;
 use certctl_audit_log::SealedLog;
 use certctl_port_issuer::IssuerRegistry;
 use certctl_port_target::TargetCatalogue;
-use certctl_ports::{Ambient, KeyGenerator, Sealer};
+use certctl_ports::{Ambient, KeyGenerator, RateLimits, Sealer};
 use certctl_revocation::{ResponderKeys, StatusSettings};
 use certctl_unit_of_work::Database;
 use std::sync::Arc;
@@ -28,6 +29,15 @@ pub struct RateLimitSettings {
     pub principal_burst: u32,
 }
 
+/// `Strict-Transport-Security` (RFC 6797).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hsts {
+    /// How long browsers remember, in whole seconds.
+    pub max_age: Duration,
+    /// Whether it holds for names below as well.
+    pub include_subdomains: bool,
+}
+
 /// What the edge needs of the configuration.
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
@@ -39,10 +49,14 @@ pub struct HttpSettings {
     pub lenient_query: bool,
     /// Origins that browsers may call from.
     pub cors_origins: Vec<String>,
-    /// Whose `X-Forwarded-For` is believed.
+    /// Tells browsers to come by TLS only; `None` when they are not told.
+    pub hsts: Option<Hsts>,
+    /// Whose `X-Forwarded-For`, `X-Request-ID` and `traceparent` are believed.
     pub trusted_proxies: TrustedProxies,
     /// General limits; `None` when switched off.
     pub rate_limit: Option<RateLimitSettings>,
+    /// How long the memory of this process keeps an idle source.
+    pub limit_idle: Duration,
     /// Exports a principal may make in an hour; 0 means no limit.
     pub exports_per_hour: u32,
     /// OCSP requests an address may make in a minute; 0 means no limit.
@@ -89,16 +103,8 @@ pub struct AppState {
     pub access: AccessCache,
     /// False while starting and draining: `/ready` is red.
     pub accepting: AtomicBool,
-    /// Limits by address; `None` when switched off.
-    pub(crate) address_limiter: Option<Limiter>,
-    /// Limits by principal; `None` when switched off.
-    pub(crate) principal_limiter: Option<Limiter>,
-    /// Limits failed sign-ins by address; always on.
-    pub(crate) failure_limiter: Limiter,
-    /// Limits exports by principal; `None` when switched off.
-    pub(crate) export_limiter: Option<Limiter>,
-    /// Limits OCSP requests by address; `None` when switched off.
-    pub(crate) ocsp_limiter: Option<Limiter>,
+    /// Who may ask how often.
+    pub(crate) limits: Limits,
     /// What monitoring reads.
     pub(crate) metrics: MetricsState,
     /// Serves CRLs, OCSP answers and CA certificates; comes with the backends.
@@ -115,15 +121,11 @@ impl AppState {
         ambient: Ambient,
         settings: HttpSettings,
     ) -> Self {
-        let limits = settings.rate_limit;
+        let memory = Arc::new(MemoryLimits::new(ambient.clone(), settings.limit_idle));
         Self {
             backends: None,
             access: AccessCache::new(authenticator, ambient.clone(), settings.auth_type == "none"),
-            address_limiter: limits.map(|l| Limiter::per_second(l.per_address, l.address_burst)),
-            principal_limiter: limits.map(|l| Limiter::per_second(l.per_principal, l.principal_burst)),
-            failure_limiter: Limiter::per_minute(20),
-            export_limiter: (settings.exports_per_hour > 0).then(|| Limiter::per_hour(settings.exports_per_hour)),
-            ocsp_limiter: (settings.ocsp_per_minute > 0).then(|| Limiter::per_minute(settings.ocsp_per_minute)),
+            limits: Limits::new(&settings, memory),
             metrics: MetricsState::new(ambient.now()),
             status: None,
             log: None,
@@ -132,6 +134,13 @@ impl AppState {
             ambient,
             settings,
         }
+    }
+
+    /// Counts limits there instead of in this process's memory.
+    #[must_use]
+    pub fn counting_in(mut self, store: Arc<dyn RateLimits>) -> Self {
+        self.limits.count_in(store);
+        self
     }
 
     /// Adds the ports behind the larger operations.
@@ -169,14 +178,5 @@ impl AppState {
     /// The ports behind the larger operations.
     pub(crate) fn backends(&self) -> Result<&Backends, ApiError> {
         self.backends.as_ref().ok_or_else(|| ApiError::internal("the application has no backends"))
-    }
-
-    /// Lets the limiters forget what is at rest; the scheduler calls it.
-    pub fn tidy(&self) {
-        [&self.address_limiter, &self.principal_limiter, &self.export_limiter, &self.ocsp_limiter]
-            .into_iter()
-            .flatten()
-            .for_each(Limiter::tidy);
-        self.failure_limiter.tidy();
     }
 }

@@ -1,6 +1,7 @@
 //! Connections: bounded pools, timeouts, TLS.
 
-use crate::unit_of_work::PgUnitOfWork;
+use crate::rate_limits::PgRateLimits;
+use crate::unit_of_work::{Params, PgUnitOfWork};
 use async_trait::async_trait;
 use certctl_kernel::StoreError;
 use certctl_ports::Ambient;
@@ -11,6 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// Connections that rate limits may take beside the pools.
+pub const LIMIT_CONNECTIONS: usize = 4;
 
 /// Bounds of the pools.
 #[derive(Debug, Clone)]
@@ -166,6 +170,33 @@ impl Postgres {
             .await
             .map_err(|error| crate::error::map(&error))?;
         Ok(row.get(0))
+    }
+
+    /// One statement in a transaction of its own.
+    pub(crate) async fn execute_alone(&self, sql: &str, params: Params<'_>) -> Result<u64, StoreError> {
+        let lease = Self::lease(&self.writers).await?;
+        let statement = lease.client().prepare_cached(sql).await.map_err(|error| crate::error::map(&error))?;
+        lease.client().execute(&statement, params).await.map_err(|error| crate::error::map(&error))
+    }
+
+    /// Rate limits counted in this database, on up to [`LIMIT_CONNECTIONS`] connections beside the pools: a request
+    /// must not wait for its count behind the very flood that is counted. An answer takes `budget` at most.
+    pub fn rate_limits(&self, budget: Duration) -> Result<PgRateLimits, ConnectError> {
+        let session = format!(
+            "SET statement_timeout = {0}; SET lock_timeout = {0}; SET synchronous_commit = off",
+            budget.as_millis().max(1)
+        );
+        let settings = PoolSettings {
+            max_connections: LIMIT_CONNECTIONS,
+            acquire_timeout: Duration::from_secs(1),
+            connect_timeout: Duration::from_secs(1),
+            statement_timeout: budget,
+            application_name: "certctl-limits".to_owned(),
+        };
+        let mut config = self.config.clone();
+        config.application_name(&settings.application_name);
+        let pool = pool(&config, &self.tls, &settings, LIMIT_CONNECTIONS, session)?;
+        Ok(PgRateLimits::new(pool, self.clone(), budget))
     }
 
     /// Closes the pools; leases end when they are dropped.

@@ -36,6 +36,7 @@ fn settings(config: &Config) -> HttpSettings {
         strict_json: config.strict_json,
         lenient_query: config.lenient_query,
         cors_origins: config.cors_origins.clone(),
+        hsts: config.hsts,
         trusted_proxies: config.trusted_proxies.clone(),
         rate_limit: config.rate_limit.map(|(rps, burst, user_rps, user_burst)| RateLimitSettings {
             per_address: rps,
@@ -43,6 +44,7 @@ fn settings(config: &Config) -> HttpSettings {
             per_principal: user_rps,
             principal_burst: user_burst,
         }),
+        limit_idle: config.rate_limit_bucket_ttl,
         exports_per_hour: config.exports_per_hour,
         ocsp_per_minute: config.ocsp_per_minute,
         request_timeout: Duration::from_secs(110),
@@ -97,9 +99,14 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
         status,
         enrolment: EnrolmentToken::new(config.agent_bootstrap_token.clone()),
     };
-    let state = AppState::new(Arc::clone(&database), authenticator, parts.ambient.clone(), settings(config))
+    let mut state = AppState::new(Arc::clone(&database), authenticator, parts.ambient.clone(), settings(config))
         .with(backends)
         .with_log(Arc::clone(&parts.log));
+    if config.rate_limit_shared {
+        let limits = parts.database.rate_limits(config.rate_limit_budget)?;
+        limits.warm().await?;
+        state = state.counting_in(Arc::new(limits));
+    }
     let app = AppConfig::new(state, Bootstrap::new(config.bootstrap_token.clone()));
 
     let address = SocketAddr::new(config.host, config.port);
@@ -128,6 +135,7 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
         audit_log::run(Arc::clone(&parts.log), Arc::clone(&database), parts.ambient.clone(), stopping.clone());
     let scheduler = Scheduler { database: Arc::clone(&database), ambient: parts.ambient.clone(), stopping };
     let loops = start_loops(config, &scheduler, &app);
+    let reporting = tokio::spawn(report_refusals(app.clone()));
     let reloading = tokio::spawn(watch_pair(Arc::clone(&parts.pair), Arc::clone(&database), parts.ambient.clone()));
 
     note(&database, Action::ServerStarted, json!({"version": crate::commands::VERSION})).await?;
@@ -143,6 +151,8 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
         }
     }
     listening.abort();
+    reporting.abort();
+    app.state.report_refusals().await;
     reloading.abort();
     note(&database, Action::ServerStopped, json!({"clean": clean})).await?;
     audit_log::finish(&parts.log, database.as_ref(), &parts.ambient).await?;
@@ -150,13 +160,14 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
 }
 
 const BATCH: i64 = 500;
+const REPORT: Duration = Duration::from_mins(1);
 const TIDY: Duration = Duration::from_mins(5);
 
 fn start_loops(config: &Config, scheduler: &Scheduler, app: &AppConfig) -> Vec<tokio::task::JoinHandle<()>> {
-    let (tidy, crls, responders) = (app.clone(), app.clone(), app.clone());
+    let (crls, responders) = (app.clone(), app.clone());
     let sweeps = SweepSettings { csr_timeout: certctl_time(config.awaiting_csr_timeout), ..SweepSettings::default() };
     let serving = |error: ApiError| DomainError::Internal { reason: error.to_string() };
-    vec![
+    let mut loops = vec![
         scheduler.every("crl-generation", config.crl_interval, async move |_: &mut dyn Stores, _: &Ambient| {
             crls.state.status().map_err(serving)?.crl_tick().await
         }),
@@ -186,11 +197,29 @@ fn start_loops(config: &Config, scheduler: &Scheduler, app: &AppConfig) -> Vec<t
                 agent_offline_sweep(stores, ambient, &context, FleetSettings::default(), BATCH).await
             },
         ),
-        scheduler.every("housekeeping", TIDY, async move |stores: &mut dyn Stores, ambient: &Ambient| {
-            tidy.state.tidy();
+        scheduler.every("housekeeping", TIDY, async |stores: &mut dyn Stores, ambient: &Ambient| {
             purge(stores, ambient, &PurgeSettings::default()).await
         }),
-    ]
+    ];
+    if config.rate_limit_shared && !config.rate_limit_janitor_interval.is_zero() {
+        let app = app.clone();
+        loops.push(scheduler.every(
+            "rate-limit-janitor",
+            config.rate_limit_janitor_interval,
+            async move |_: &mut dyn Stores, _: &Ambient| {
+                Ok(i64::try_from(app.state.sweep_limits().await?).unwrap_or(0))
+            },
+        ));
+    }
+    loops
+}
+
+/// Every replica tells of its own refusals, so this is no loop of the scheduler.
+async fn report_refusals(app: AppConfig) {
+    loop {
+        tokio::time::sleep(REPORT).await;
+        app.state.report_refusals().await;
+    }
 }
 
 fn plain_listener(app: &AppConfig, address: SocketAddr) -> Result<ServerHandle, BootError> {

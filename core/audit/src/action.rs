@@ -72,6 +72,7 @@ actions! {
     ActorRoleRevoke = "actor_role.revoke", Auth, "actor_role";
     AuthenticationFailed = "auth.authentication_failed", Auth, "request";
     PermissionDenied = "auth.permission_denied", Auth, "request";
+    RateLimited = "auth.rate_limited", Auth, "rate_limit";
     DemoModeEnabled = "demo_mode.enabled", Auth, "server";
     ServerStarted = "server.started", Config, "server";
     ServerStopped = "server.stopped", Config, "server";

@@ -1,6 +1,9 @@
 //! Contract test kits: call them from an adapter's tests. They panic at the first broken promise.
 
-use crate::{Clock, KeyAlgorithm, KeyGenerator, Random, SealContext, SealError, Sealer};
+use crate::{
+    Bucket, Clock, KeyAlgorithm, KeyGenerator, Quota, Random, RateLimits, SealContext, SealError, Sealer, Verdict,
+};
+use std::time::Duration;
 
 /// Checks [`Clock`].
 pub fn clock(clock: &dyn Clock) {
@@ -52,4 +55,37 @@ pub fn key_generator(keys: &dyn KeyGenerator, verify: impl Fn(&[u8], &[u8], &[u8
     assert!(keys.generate(KeyAlgorithm::Rsa(2048)).is_err(), "RSA keys are never made");
     assert!(keys.load_der(b"not a key").is_err());
     assert!(keys.load_pem("not a key").is_err());
+}
+
+/// Checks [`RateLimits`]; `pass` lets time go by for every bucket.
+pub async fn rate_limits(limits: &dyn RateLimits, mut pass: impl AsyncFnMut(Duration)) {
+    // Five an hour: what real time adds while the kit runs is nothing.
+    let quota = Quota::per_hour(5);
+    let (here, minute) = (Bucket { limiter: "contract", key: "a" }, Duration::from_mins(1));
+    let take = async |bucket| limits.take(bucket, quota).await.expect("an answer");
+    let peek = async |bucket| limits.peek(bucket, quota).await.expect("an answer");
+    let figures = |verdict: Verdict| (verdict.allowed, verdict.limit, verdict.remaining);
+
+    assert_eq!(figures(peek(here).await), (true, 5, 5), "an unknown key is at rest");
+    for left in [4, 3, 2, 1, 0] {
+        assert_eq!(figures(take(here).await), (true, 5, left), "the burst passes");
+    }
+    for _ in 0..3 {
+        let refused = take(here).await;
+        assert_eq!(figures(refused), (false, 5, 0), "then no more, however often");
+        assert!(refused.retry_after > 11 * minute && refused.retry_after <= 12 * minute, "{refused:?}");
+        assert!(refused.reset_after > 59 * minute && refused.reset_after <= 60 * minute, "{refused:?}");
+        assert!(!peek(here).await.allowed, "looking tells the same");
+    }
+    for elsewhere in [Bucket { key: "b", ..here }, Bucket { limiter: "contract-2", ..here }] {
+        assert_eq!(figures(take(elsewhere).await), (true, 5, 4), "others are counted apart: {elsewhere:?}");
+    }
+    limits.sweep().await.expect("sweeps");
+    assert!(!take(here).await.allowed, "sweeping forgives nothing");
+    pass(12 * minute).await;
+    assert_eq!(figures(peek(here).await), (true, 5, 1), "one comes back each interval");
+    assert!(take(here).await.allowed && !take(here).await.allowed, "and looking did not take it");
+    pass(60 * minute).await;
+    limits.sweep().await.expect("sweeps");
+    assert_eq!(figures(take(here).await), (true, 5, 4), "at rest again");
 }

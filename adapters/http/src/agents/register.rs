@@ -4,7 +4,6 @@ use super::AgentBody;
 use crate::edge::pipeline::record_alone;
 use crate::edge::{ApiError, Cx, JsonBody, Reply};
 use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use certctl_agents::{Enrolled, Enroller, RegisterAgent};
 use certctl_kernel::{ActorType, RequestContext};
 use serde::{Deserialize, Serialize};
@@ -66,15 +65,15 @@ fn presented(cx: &Cx) -> Option<&str> {
 
 /// Requires the enrolment token; before the body is looked at, so that a stranger learns nothing from it.
 async fn admit(cx: &Cx, context: &RequestContext) -> Result<(), ApiError> {
-    let enrolment = &cx.state().backends()?.enrolment;
+    let state = cx.state();
+    let (enrolment, address) = (&state.backends()?.enrolment, cx.facts().address_key());
+    state.peek(&state.limits.enrolment, &address, context).await?;
     if presented(cx).is_some_and(|token| enrolment.admits(token)) {
         return Ok(());
     }
     // Beyond the limit neither the answer nor the trail grows with the guesses.
-    cx.state().failure_limiter.check(cx.source_ip()).map_err(|wait| {
-        ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Rate limit exceeded").retry_after(wait)
-    })?;
-    record_alone(cx.state(), certctl_agents::registration_refused(context)).await;
+    state.take(&state.limits.enrolment, &address, context).await?;
+    record_alone(state, certctl_agents::registration_refused(context)).await;
     Err(ApiError::unauthenticated("invalid_or_missing_bootstrap_token"))
 }
 

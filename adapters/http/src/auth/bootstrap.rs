@@ -1,7 +1,7 @@
 //! `POST /api/v1/auth/bootstrap`
 
 use crate::edge::pipeline::record_alone;
-use crate::edge::{ApiError, Cx, JsonBody, Limiter, Reply};
+use crate::edge::{ApiError, Cx, JsonBody, Reply};
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use certctl_bootstrap::{BootstrapError, FirstAdmin};
@@ -11,19 +11,17 @@ use utoipa::ToSchema;
 
 /// Longer bodies can't hold a token and a name.
 const LONGEST_BODY: usize = 4096;
-const ATTEMPTS_PER_MINUTE: u32 = 5;
 
-/// The token that makes the first administrator, with the limit of attempts. The application registers it as its
-/// data; where it is absent, bootstrap is closed.
+/// The token that makes the first administrator. The application registers it as its data; where it is absent,
+/// bootstrap is closed.
 pub struct Bootstrap {
     token: Option<Secret<String>>,
-    limiter: Limiter,
 }
 
 impl Bootstrap {
     /// Works with `token`; without one it is closed.
-    pub fn new(token: Option<Secret<String>>) -> Self {
-        Self { token, limiter: Limiter::per_minute(ATTEMPTS_PER_MINUTE) }
+    pub const fn new(token: Option<Secret<String>>) -> Self {
+        Self { token }
     }
 
     pub(crate) const fn token(&self) -> Option<&Secret<String>> {
@@ -89,19 +87,13 @@ fn refused(error: BootstrapError) -> ApiError {
 pub(crate) async fn handler(
     cx: Cx,
     bootstrap: Option<web::Data<Bootstrap>>,
-    body: JsonBody<BootstrapInput>,
+    body: Result<JsonBody<BootstrapInput>, ApiError>,
 ) -> Result<HttpResponse, ApiError> {
-    if cx.header("content-length").and_then(|text| text.parse::<usize>().ok()).is_some_and(|n| n > LONGEST_BODY) {
-        let message = format!("the request body exceeds {LONGEST_BODY} bytes");
-        return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message));
-    }
-    if let Some(bootstrap) = &bootstrap {
-        bootstrap.limiter.check(cx.source_ip()).map_err(|wait| {
-            ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Rate limit exceeded").retry_after(wait)
-        })?;
-    }
-    let token = bootstrap.as_ref().and_then(|bootstrap| bootstrap.token());
     let context = cx.context_of("anonymous", ActorType::Anonymous);
+    let state = cx.state();
+    state.take(&state.limits.bootstrap, &cx.facts().address_key(), &context).await?;
+    let body = body?.within(LONGEST_BODY)?;
+    let token = bootstrap.as_ref().and_then(|bootstrap| bootstrap.token());
     let BootstrapInput { token: presented, actor_name } = body.value;
     let presented = Secret::new(presented);
     let mut refusal = None;

@@ -1,5 +1,6 @@
 //! What both exports share: the limit, the transaction, and the event of a failure.
 
+use crate::edge::limits::Refusal;
 use crate::edge::{ApiError, BodyDigest, Cx, Reply};
 use actix_web::http::StatusCode;
 use certctl_kernel::DomainError;
@@ -17,15 +18,11 @@ pub(super) async fn run<T>(
     work: impl AsyncFnOnce(&mut dyn Stores, &Caller) -> Result<T, DomainError>,
 ) -> Result<T, ApiError> {
     let caller = cx.caller()?;
-    if let Some(limiter) = &cx.state().export_limiter {
+    let state = cx.state();
+    if let Some(limiter) = &state.limits.export {
         let actor = &caller.context.actor;
-        limiter.check(&format!("{}:{}", actor.kind.as_str(), actor.id)).map_err(|_| {
-            // Existing clients parse the token and the fixed pause.
-            ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "too many exports in an hour")
-                .token("rate_limit_exceeded")
-                .with("retry_after_seconds", json!(3600))
-                .retry_after(3600)
-        })?;
+        let key = format!("{}:{}", actor.kind.as_str(), actor.id);
+        state.take(limiter, &key, &caller.context).await.map_err(over)?;
     }
     let mut exported = None;
     let outcome = cx
@@ -45,6 +42,17 @@ pub(super) async fn run<T>(
             }
             Err(refused)
         }
+    }
+}
+
+/// Existing clients parse the token and the pause in the body.
+fn over(refusal: Refusal) -> ApiError {
+    let error = ApiError::from(refusal);
+    match error.retry_after {
+        Some(seconds) if error.status == StatusCode::TOO_MANY_REQUESTS => {
+            error.token("rate_limit_exceeded").with("retry_after_seconds", json!(seconds))
+        }
+        _ => error,
     }
 }
 

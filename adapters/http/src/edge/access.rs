@@ -37,6 +37,8 @@ pub struct AccessCache {
     authenticator: Arc<dyn Authenticator>,
     ambient: Ambient,
     known: Cache<[u8; 32], Principal>,
+    /// Credentials that were somebody's within the last hour: whatever they are now, they are no guesses.
+    recognised: Cache<[u8; 32], ()>,
     trusted: AtomicBool,
     epoch: AtomicU64,
     anonymous_admin: bool,
@@ -49,6 +51,7 @@ impl AccessCache {
             authenticator,
             ambient,
             known: Cache::builder().max_capacity(10_000).time_to_live(Duration::from_secs(30)).build(),
+            recognised: Cache::builder().max_capacity(10_000).time_to_live(Duration::from_hours(1)).build(),
             trusted: AtomicBool::new(false),
             epoch: AtomicU64::new(0),
             anonymous_admin,
@@ -72,10 +75,14 @@ impl AccessCache {
         self.anonymous_admin
     }
 
+    /// Whether the presented key was somebody's lately, and so is no guess. Says nothing about now.
+    pub fn recognises(&self, presented: &str) -> bool {
+        self.recognised.contains_key(&hash_of(presented))
+    }
+
     /// The principal that the presented key belongs to; `None` when it belongs to nobody.
     pub async fn resolve(&self, presented: &str, source_ip: Option<&str>) -> Result<Option<Principal>, StoreError> {
-        let mut hash = [0u8; 32];
-        hash.copy_from_slice(digest::digest(&digest::SHA256, presented.as_bytes()).as_ref());
+        let hash = hash_of(presented);
         if let Some(principal) = self.known.get(&hash)
             && principal.valid_until.is_none_or(|until| until > self.ambient.now())
         {
@@ -83,6 +90,9 @@ impl AccessCache {
         }
         let epoch = self.epoch.load(Ordering::SeqCst);
         let found = self.authenticator.authenticate(presented, source_ip).await?;
+        if found.is_some() {
+            self.recognised.insert(hash, ());
+        }
         if let Some(principal) = &found
             && self.trusted.load(Ordering::SeqCst)
         {
@@ -94,6 +104,12 @@ impl AccessCache {
         }
         Ok(found)
     }
+}
+
+fn hash_of(presented: &str) -> [u8; 32] {
+    let mut hash = [0u8; 32];
+    hash.copy_from_slice(digest::digest(&digest::SHA256, presented.as_bytes()).as_ref());
+    hash
 }
 
 impl Principal {

@@ -22,6 +22,29 @@ pub(crate) struct JsonBody<T> {
     pub(crate) value: T,
     /// Hash of the octets received.
     pub(crate) digest: BodyDigest,
+    length: usize,
+}
+
+impl<T> JsonBody<T> {
+    /// Refuses bodies that are longer than this operation can use, where that is less than the general limit.
+    pub(crate) fn within(self, limit: usize) -> Result<Self, ApiError> {
+        if self.length > limit { Err(too_large(limit)) } else { Ok(self) }
+    }
+}
+
+/// 413 (RFC 9110 section 15.5.14).
+pub(crate) fn too_large(limit: usize) -> ApiError {
+    let message = format!("the request body exceeds {limit} bytes");
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
+}
+
+/// Refuses at once what says itself that it is too long.
+fn check_length(request: &HttpRequest, limit: usize) -> Result<(), ApiError> {
+    let told = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    if told.is_some_and(|length: u64| length > u64::try_from(limit).unwrap_or(u64::MAX)) {
+        return Err(too_large(limit));
+    }
+    Ok(())
 }
 
 impl<T: DeserializeOwned> FromRequest for JsonBody<T> {
@@ -38,20 +61,14 @@ impl<T: DeserializeOwned> FromRequest for JsonBody<T> {
                 .clone();
             check_content_type(&request)?;
             let limit = state.settings.max_body_size;
-            let too_large = || {
-                ApiError::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "body_too_large",
-                    format!("the request body exceeds {limit} bytes"),
-                )
-            };
+            check_length(&request, limit)?;
             let mut octets = web::BytesMut::new();
             while let Some(chunk) = payload.next().await {
                 let chunk = chunk.map_err(|_| {
                     ApiError::new(StatusCode::BAD_REQUEST, "malformed_body", "the request body ended early")
                 })?;
                 if octets.len() + chunk.len() > limit {
-                    return Err(too_large());
+                    return Err(too_large(limit));
                 }
                 octets.extend_from_slice(&chunk);
             }
@@ -117,7 +134,7 @@ fn decode<T: DeserializeOwned>(octets: &[u8], strict: bool) -> Result<JsonBody<T
         )
         .into());
     }
-    Ok(JsonBody { value, digest })
+    Ok(JsonBody { value, digest, length: octets.len() })
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What a handler knows of its request, and how it reads and changes state.
 
+use super::limits::address_key;
 use super::reply::if_match_version;
 use super::{ApiError, BodyDigest, Reply};
 use crate::state::AppState;
@@ -20,6 +21,22 @@ use std::future::{Ready, ready};
 pub(crate) struct RequestFacts {
     pub(crate) request_id: String,
     pub(crate) source_ip: Option<String>,
+}
+
+impl RequestFacts {
+    /// Whose requests count together before anybody signed in.
+    pub(crate) fn address_key(&self) -> String {
+        address_key(self.source_ip.as_deref())
+    }
+
+    /// The context of a request that nobody signed in for.
+    pub(crate) fn nobody(&self) -> RequestContext {
+        RequestContext {
+            actor: Actor::new("anonymous", ActorType::Anonymous),
+            request_id: self.request_id.clone(),
+            source_ip: self.source_ip.clone(),
+        }
+    }
 }
 
 /// The context of one request.
@@ -76,6 +93,11 @@ impl Cx {
             request_id: self.facts.request_id.clone(),
             source_ip: self.facts.source_ip.clone(),
         }
+    }
+
+    /// What the pipeline found out about the request.
+    pub(crate) const fn facts(&self) -> &RequestFacts {
+        &self.facts
     }
 
     /// The client's address as text.

@@ -1,8 +1,10 @@
 //! One error shape for every response.
 
+use super::limits::quota_headers;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
 use certctl_kernel::{DomainError, FieldError, StoreError};
+use certctl_ports::Verdict;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -50,6 +52,7 @@ pub struct ApiError {
     pub(crate) errors: Vec<FieldError>,
     pub(crate) extra: Map<String, Value>,
     pub(crate) retry_after: Option<u32>,
+    pub(crate) quota: Option<Verdict>,
 }
 
 impl ApiError {
@@ -63,6 +66,7 @@ impl ApiError {
             errors: Vec::new(),
             extra: Map::new(),
             retry_after: None,
+            quota: None,
         }
     }
 
@@ -80,6 +84,13 @@ impl ApiError {
     #[must_use]
     pub fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after = Some(seconds);
+        self
+    }
+
+    /// Adds where the client stands with a limit.
+    #[must_use]
+    pub(crate) fn quota(mut self, verdict: Verdict) -> Self {
+        self.quota = Some(verdict);
         self
     }
 
@@ -102,6 +113,11 @@ impl ApiError {
         let mut response = HttpResponse::build(self.status);
         if let Some(seconds) = self.retry_after {
             response.insert_header(("Retry-After", seconds.to_string()));
+        }
+        if let Some(verdict) = self.quota {
+            for header in quota_headers(verdict) {
+                response.insert_header(header);
+            }
         }
         if self.status == StatusCode::UNAUTHORIZED {
             response.insert_header(("WWW-Authenticate", "Bearer realm=\"certctl\""));

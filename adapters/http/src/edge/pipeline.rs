@@ -1,19 +1,24 @@
 //! What every request passes: identification, limits, authentication, the gate, headers and the access log.
 
+use super::access::Principal;
+use super::correlation::Correlation;
+use super::cors::Cors;
 use super::cx::RequestFacts;
+use super::headers::Finish;
+use super::limits::{keep_tightest, quota_headers};
 use super::route::Gate;
 use super::{ApiError, Cx};
 use crate::state::AppState;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{HeaderMap, HeaderName};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpResponse, web};
 use certctl_audit::{Action, AuditEvent};
 use certctl_kernel::{ActorType, RequestContext};
+use certctl_ports::Verdict;
 use certctl_rbac::{Caller, Scope, ScopeType};
-use data_encoding::HEXLOWER;
 use futures_util::FutureExt as _;
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
@@ -27,85 +32,88 @@ pub async fn outer<B: MessageBody + 'static>(
         return Ok(request.into_response(HttpResponse::InternalServerError().finish()));
     };
     let started = Instant::now();
-    let request_id = request_id(request.headers(), &state);
-    let source_ip = state.settings.trusted_proxies.of(request.request()).map(|ip| ip.to_string());
-    let facts = RequestFacts { request_id: request_id.clone(), source_ip: source_ip.clone() };
-    request.extensions_mut().insert(facts);
-
-    let origin = allowed_origin(request.headers(), &state);
+    let settings = &state.settings;
     // No second handle on the request may exist while it is routed: actix writes into it.
     let (method, path) = (request.method().clone(), request.path().to_owned());
-    let mut response = if request.method() == Method::OPTIONS && origin.is_some() {
-        request.into_response(HttpResponse::NoContent().finish())
-    } else if let Some(wait) = over_address_limit(&state, source_ip.as_deref(), request.path()) {
-        request.into_response(rate_limited(wait).respond(&request_id))
-    } else {
-        let handled = AssertUnwindSafe(next.call(request)).catch_unwind();
-        match tokio::time::timeout(state.settings.request_timeout, handled).await {
-            Ok(Ok(Ok(response))) => rewrite(response, &request_id),
-            Ok(Ok(Err(error))) => {
-                let error = error.as_error::<ApiError>().cloned();
-                let error = error.unwrap_or_else(|| ApiError::internal("a layer failed without saying how"));
-                return Err(broken_off(&error, &request_id, origin.as_ref(), &method, &path, started));
-            }
-            Ok(Err(_panic)) => {
-                let error = ApiError::internal("a handler panicked");
-                return Err(broken_off(&error, &request_id, origin.as_ref(), &method, &path, started));
-            }
-            Err(_elapsed) => {
-                let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", "the request took too long");
-                let error = error.retry_after(5);
-                return Err(broken_off(&error, &request_id, origin.as_ref(), &method, &path, started));
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let Correlation { request_id, trace_id } = Correlation::of(request.headers(), peer, &state);
+    let source_ip = settings.trusted_proxies.of(request.request()).map(|ip| ip.to_string());
+    let facts = RequestFacts { request_id: request_id.clone(), source_ip };
+    let finish = Finish {
+        request_id,
+        cors: Cors::judge(&method, &path, request.headers(), &settings.cors_origins),
+        hsts: settings.hsts.filter(|_| request.app_config().secure()),
+    };
+    request.extensions_mut().insert(facts.clone());
+
+    let mut response = match admit(&state, &request, &facts, &finish.cors).await {
+        Err(error) => request.into_response(error.respond(&facts.request_id)),
+        Ok(Some(early)) => request.into_response(early),
+        Ok(None) => {
+            let handled = AssertUnwindSafe(next.call(request)).catch_unwind();
+            let error = match tokio::time::timeout(settings.request_timeout, handled).await {
+                Ok(Ok(Ok(response))) => Ok(rewrite(response, &facts.request_id)),
+                Ok(Ok(Err(error))) => {
+                    let ours = error.as_error::<ApiError>().cloned();
+                    Err(ours.unwrap_or_else(|| ApiError::internal("a layer failed without saying how")))
+                }
+                Ok(Err(_panic)) => Err(ApiError::internal("a handler panicked")),
+                Err(_elapsed) => {
+                    let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", "the request took too long");
+                    Err(error.retry_after(5))
+                }
+            };
+            match error {
+                Ok(response) => response,
+                Err(error) => return Err(broken_off(&error, &finish, &method, &path, started)),
             }
         }
     };
-    if let Some(origin) = origin {
-        cors(response.headers_mut(), &origin);
+    let verdict = response.request().extensions().get::<Verdict>().copied();
+    if let Some(verdict) = verdict.filter(|_| !response.headers().contains_key("ratelimit-limit")) {
+        for (name, value) in quota_headers(verdict) {
+            response.headers_mut().insert(name, value);
+        }
     }
-    finish(response.headers_mut(), &request_id);
-    log(&response, &request_id, source_ip.as_deref(), started);
+    finish.apply(response.headers_mut());
+    log(&response, &facts, trace_id.as_deref(), started);
     Ok(response)
 }
 
-/// The answer to a request that was dropped before it had one, and so took its place in actix with it.
-fn broken_off(
-    error: &ApiError,
-    request_id: &str,
-    origin: Option<&String>,
-    method: &Method,
-    path: &str,
-    started: Instant,
-) -> Error {
-    let mut response = error.respond(request_id);
-    if let Some(origin) = origin {
-        cors(response.headers_mut(), origin);
+/// What is settled before a request is routed: the limit of its address, and a browser's question for leave.
+async fn admit(
+    state: &AppState,
+    request: &ServiceRequest,
+    facts: &RequestFacts,
+    cors: &Cors,
+) -> Result<Option<HttpResponse>, ApiError> {
+    // OCSP has a limit of its own, which answers in the protocol's words; probes must not fail for being many.
+    let path = request.path();
+    let counted = !matches!(path, "/health" | "/ready") && !path.starts_with("/.well-known/pki/ocsp");
+    if let Some(limiter) = state.limits.address.as_ref().filter(|_| counted) {
+        let verdict = state.take(limiter, &facts.address_key(), &facts.nobody()).await?;
+        keep_tightest(&mut request.extensions_mut(), verdict);
     }
-    finish(response.headers_mut(), request_id);
+    match cors.preflight() {
+        None => Ok(None),
+        Some(true) => Ok(Some(HttpResponse::NoContent().finish())),
+        Some(false) => {
+            let reason = "this origin may not call; CERTCTL_CORS_ORIGINS lists those that may";
+            Err(ApiError::new(StatusCode::FORBIDDEN, "origin_not_allowed", reason))
+        }
+    }
+}
+
+/// The answer to a request that was dropped before it had one, and so took its place in actix with it.
+fn broken_off(error: &ApiError, finish: &Finish, method: &Method, path: &str, started: Instant) -> Error {
+    let mut response = error.respond(&finish.request_id);
+    finish.apply(response.headers_mut());
     let seconds = started.elapsed().as_secs_f64();
     let duration_ms = seconds * 1000.0;
-    crate::metrics::observe_request(method, None, response.status().as_u16(), seconds);
-    tracing::error!(request_id, %method, path, status = response.status().as_u16(), duration_ms, %error, "request failed");
+    let (request_id, status) = (&finish.request_id, response.status().as_u16());
+    crate::metrics::observe_request(method, None, status, seconds);
+    tracing::error!(request_id, %method, path, status, duration_ms, %error, "request failed");
     actix_web::error::InternalError::from_response(error.to_string(), response).into()
-}
-
-fn request_id(headers: &HeaderMap, state: &AppState) -> String {
-    let offered = headers.get("x-request-id").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let sound = (8..=128).contains(&offered.len())
-        && offered.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
-    if sound { offered.to_owned() } else { HEXLOWER.encode(&state.ambient.octets::<16>()) }
-}
-
-fn over_address_limit(state: &AppState, source_ip: Option<&str>, path: &str) -> Option<u32> {
-    if matches!(path, "/health" | "/ready") {
-        return None;
-    }
-    let wait = state.address_limiter.as_ref()?.check(source_ip.unwrap_or("unknown")).err()?;
-    crate::metrics::rate_limited("address");
-    Some(wait)
-}
-
-fn rate_limited(wait: u32) -> ApiError {
-    ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Rate limit exceeded").retry_after(wait.max(1))
 }
 
 /// Errors that did not come as ours (unknown methods, extractors of the framework) get our body.
@@ -142,53 +150,7 @@ fn generic(status: StatusCode) -> ApiError {
     ApiError::new(status, code, message)
 }
 
-fn allowed_origin(headers: &HeaderMap, state: &AppState) -> Option<String> {
-    let origin = headers.get("origin")?.to_str().ok()?;
-    state.settings.cors_origins.iter().any(|allowed| allowed == origin).then(|| origin.to_owned())
-}
-
-fn cors(headers: &mut HeaderMap, origin: &str) {
-    let Ok(origin) = HeaderValue::from_str(origin) else { return };
-    headers.insert(HeaderName::from_static("access-control-allow-origin"), origin);
-    for (name, value) in [
-        ("vary", "Origin"),
-        ("access-control-allow-credentials", "true"),
-        ("access-control-allow-methods", "GET, POST, PUT, DELETE, PATCH, OPTIONS"),
-        (
-            "access-control-allow-headers",
-            "Content-Type, Authorization, X-Request-ID, X-CSRF-Token, If-None-Match, If-Match, Idempotency-Key",
-        ),
-        ("access-control-expose-headers", "ETag, X-Request-ID, Retry-After"),
-        ("access-control-max-age", "86400"),
-    ] {
-        headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
-    }
-}
-
-fn finish(headers: &mut HeaderMap, request_id: &str) {
-    for (name, value) in [
-        ("strict-transport-security", "max-age=31536000; includeSubDomains"),
-        ("x-frame-options", "DENY"),
-        ("x-content-type-options", "nosniff"),
-        ("referrer-policy", "no-referrer-when-downgrade"),
-        (
-            "content-security-policy",
-            "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; script-src 'self'; \
-             connect-src 'self'; frame-ancestors 'none'",
-        ),
-        (
-            "permissions-policy",
-            "accelerometer=(), camera=(), geolocation=(), microphone=(), payment=(), usb=(), interest-cohort=()",
-        ),
-    ] {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-    }
-    if let Ok(value) = HeaderValue::from_str(request_id) {
-        headers.insert(HeaderName::from_static("x-request-id"), value);
-    }
-}
-
-fn log(response: &ServiceResponse<BoxBody>, request_id: &str, source_ip: Option<&str>, started: Instant) {
+fn log(response: &ServiceResponse<BoxBody>, facts: &RequestFacts, trace_id: Option<&str>, started: Instant) {
     let request = response.request();
     let actor = request.extensions().get::<Caller>().map(|caller| caller.context.actor.id.clone());
     let seconds = started.elapsed().as_secs_f64();
@@ -197,10 +159,34 @@ fn log(response: &ServiceResponse<BoxBody>, request_id: &str, source_ip: Option<
     let (path, status) = (request.path(), response.status().as_u16());
     crate::metrics::observe_request(request.method(), pattern.as_deref(), status, seconds);
     let (method, route) = (request.method().as_str(), pattern.unwrap_or_default());
+    let RequestFacts { request_id, source_ip } = facts;
+    let source_ip = source_ip.as_deref();
     if matches!(path, "/health" | "/ready") {
-        tracing::debug!(request_id, method, path, route, status, duration_ms, source_ip, actor, "request completed");
+        tracing::debug!(
+            request_id,
+            trace_id,
+            method,
+            path,
+            route,
+            status,
+            duration_ms,
+            source_ip,
+            actor,
+            "request completed"
+        );
     } else {
-        tracing::info!(request_id, method, path, route, status, duration_ms, source_ip, actor, "request completed");
+        tracing::info!(
+            request_id,
+            trace_id,
+            method,
+            path,
+            route,
+            status,
+            duration_ms,
+            source_ip,
+            actor,
+            "request completed"
+        );
     }
 }
 
@@ -251,31 +237,41 @@ pub(crate) async fn authenticate(state: &AppState, request: &ServiceRequest, gat
         Err(_) if optional => return Ok(()),
         Err(error) => return Err(error),
     };
-    let address = facts.source_ip.clone().unwrap_or_else(|| "unknown".to_owned());
-    match state.access.resolve(&presented, facts.source_ip.as_deref()).await? {
-        Some(principal) => {
-            if let Some(limiter) = &state.principal_limiter {
-                let key = format!("{}:{}", principal.actor.kind.as_str(), principal.actor.id);
-                limiter.check(&key).map_err(rate_limited)?;
-            }
-            let caller = principal.caller(facts.request_id, facts.source_ip);
-            request.extensions_mut().insert(caller);
-            Ok(())
-        }
-        None if optional => Ok(()),
-        None => {
-            // Beyond the limit neither the answer nor the trail grows with the guesses.
-            state.failure_limiter.check(&address).map_err(rate_limited)?;
-            let context = RequestContext {
-                actor: certctl_kernel::Actor::new("anonymous", ActorType::Anonymous),
-                request_id: facts.request_id,
-                source_ip: facts.source_ip,
-            };
-            let details = serde_json::json!({"method": request.method().as_str(), "reason": "unknown_or_expired_key"});
-            record_alone(state, AuditEvent::new(Action::AuthenticationFailed, &context, request.path(), details)).await;
-            Err(ApiError::unauthenticated("Invalid API key"))
-        }
+    let Some(principal) = identify(state, &facts, &presented, request.method(), request.path()).await? else {
+        return if optional { Ok(()) } else { Err(ApiError::unauthenticated("Invalid API key")) };
+    };
+    if let Some(limiter) = &state.limits.principal {
+        let key = format!("{}:{}", principal.actor.kind.as_str(), principal.actor.id);
+        let caller = principal.clone().caller(facts.request_id.clone(), facts.source_ip.clone());
+        let verdict = state.take(limiter, &key, &caller.context).await?;
+        keep_tightest(&mut request.extensions_mut(), verdict);
     }
+    let caller = principal.caller(facts.request_id, facts.source_ip);
+    request.extensions_mut().insert(caller);
+    Ok(())
+}
+
+/// Whose credential was presented; nobody's counts as a failed sign-in. An address with too many of those is refused
+/// before its next guess is looked at, unless the credential is one that was recognised here before.
+async fn identify(
+    state: &AppState,
+    facts: &RequestFacts,
+    presented: &str,
+    method: &Method,
+    path: &str,
+) -> Result<Option<Principal>, ApiError> {
+    let (address, context) = (facts.address_key(), facts.nobody());
+    if !state.access.recognises(presented) {
+        state.peek(&state.limits.sign_in, &address, &context).await?;
+    }
+    let found = state.access.resolve(presented, facts.source_ip.as_deref()).await?;
+    if found.is_none() {
+        // Beyond the limit neither the answer nor the trail grows with the guesses.
+        state.take(&state.limits.sign_in, &address, &context).await?;
+        let details = serde_json::json!({"method": method.as_str(), "reason": "unknown_or_expired_key"});
+        record_alone(state, AuditEvent::new(Action::AuthenticationFailed, &context, path, details)).await;
+    }
+    Ok(found)
 }
 
 fn bearer(headers: &HeaderMap) -> Result<String, ApiError> {
@@ -324,11 +320,13 @@ async fn decide(state: &AppState, request: &ServiceRequest, gate: Gate) -> Resul
     if allowed {
         return Ok(());
     }
-    if let Some(caller) = &caller
-        && state.failure_limiter.check(&format!("denied:{}", caller.context.actor.id)).is_ok()
-    {
+    if let Some(caller) = &caller {
+        let subject = format!("denied {} {}", caller.context.actor.id, permission.as_str());
         let details = serde_json::json!({"method": request.method().as_str(), "permission": permission.as_str()});
-        record_alone(state, AuditEvent::new(Action::PermissionDenied, &caller.context, request.path(), details)).await;
+        let event = || AuditEvent::new(Action::PermissionDenied, &caller.context, request.path(), details);
+        if let Some(event) = state.limits.tally.first(&subject, event) {
+            record_alone(state, event).await;
+        }
     }
     Err(certctl_kernel::DomainError::Forbidden { permission: permission.as_str().to_owned() }.into())
 }
@@ -348,10 +346,10 @@ pub(crate) async fn record_alone(state: &AppState, event: AuditEvent) {
 /// Unknown addresses: under `/api/v1` one signs in before learning that there is nothing.
 pub(crate) async fn nothing_here(cx: Cx, request: actix_web::HttpRequest) -> Result<HttpResponse, ApiError> {
     if request.path().starts_with("/api/v1") && cx.caller_if_any().is_none() {
-        let presented = bearer(request.headers());
-        let known = match presented {
-            Ok(key) => cx.state().access.resolve(&key, Some(cx.source_ip())).await?.is_some(),
-            Err(_) => cx.state().access.anonymous_admin(),
+        let state = cx.state();
+        let known = match bearer(request.headers()) {
+            Ok(key) => identify(state, cx.facts(), &key, request.method(), request.path()).await?.is_some(),
+            Err(_) => state.access.anonymous_admin(),
         };
         if !known {
             return Err(ApiError::unauthenticated("Authorization header required"));

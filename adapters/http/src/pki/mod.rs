@@ -1,9 +1,11 @@
 //! What relying parties fetch without signing in: CRLs, OCSP answers and CA certificates.
 
+use crate::edge::limits::{Refusal, quota_headers, seconds};
 use crate::edge::{ApiError, Gate, Route};
 use crate::metrics::{self, OcspEvent};
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::Bytes;
 use certctl_kernel::Timestamp;
 use certctl_rbac::Permission;
@@ -111,26 +113,22 @@ fn ocsp_response(reply: OcspReply, cacheable: bool, if_none_match: Option<&str>,
 }
 
 /// Over the limit: told in the protocol's own words, because OCSP clients read nothing else.
-fn ocsp_limited(cx: &crate::edge::Cx) -> Result<Option<HttpResponse>, ApiError> {
-    let limiter = cx.state().ocsp_limiter.as_ref();
-    let Some(Err(seconds)) = limiter.map(|limiter| limiter.check(&limiter_key(cx.source_ip()))) else {
-        return Ok(None);
+async fn ocsp_limited(cx: &crate::edge::Cx) -> Result<Option<HttpResponse>, ApiError> {
+    let state = cx.state();
+    let Some(limiter) = &state.limits.ocsp else { return Ok(None) };
+    let facts = cx.facts();
+    let verdict = match state.take(limiter, &facts.address_key(), &facts.nobody()).await {
+        Ok(_) => return Ok(None),
+        Err(Refusal::Over(verdict)) => verdict,
+        Err(refusal @ Refusal::NoCount) => return Err(refusal.into()),
     };
     metrics::ocsp(OcspEvent::RateLimited);
-    metrics::rate_limited("ocsp");
     let mut response = ocsp_private(StatusCode::OK, ocsp::error_response(ocsp::ErrorStatus::TryLater).into());
-    let seconds = actix_web::http::header::HeaderValue::from_str(&seconds.max(1).to_string())
-        .map_err(|error| ApiError::internal(&error.to_string()))?;
-    response.headers_mut().insert(actix_web::http::header::RETRY_AFTER, seconds);
-    Ok(Some(response))
-}
-
-/// A household's IPv6 prefix counts as one client.
-fn limiter_key(address: &str) -> String {
-    match address.parse::<std::net::Ipv6Addr>() {
-        Ok(v6) => data_encoding::HEXLOWER.encode(&v6.octets()[..8]),
-        Err(_) => address.to_owned(),
+    let retry = (header::RETRY_AFTER, HeaderValue::from(seconds(verdict.retry_after)));
+    for (name, value) in quota_headers(verdict).into_iter().chain([retry]) {
+        response.headers_mut().insert(name, value);
     }
+    Ok(Some(response))
 }
 
 #[cfg(test)]
@@ -172,12 +170,5 @@ mod tests {
             assert_eq!(header(&response, "cache-control"), "no-store");
         }
         assert_eq!(ocsp_response(OcspReply::NoIssuer, true, None, now).status(), StatusCode::NOT_FOUND);
-    }
-
-    #[test]
-    fn one_ipv6_prefix_is_one_client() {
-        assert_eq!(limiter_key("2001:db8::1"), limiter_key("2001:db8::2"));
-        assert_ne!(limiter_key("2001:db8:0:1::1"), limiter_key("2001:db8::1"));
-        assert_eq!(limiter_key("192.0.2.1"), "192.0.2.1");
     }
 }

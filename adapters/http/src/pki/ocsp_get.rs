@@ -28,7 +28,7 @@ const LONGEST: usize = 2048;
 )]
 pub(crate) async fn handler(cx: Cx, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     metrics::ocsp(OcspEvent::Get);
-    if let Some(response) = ocsp_limited(&cx)? {
+    if let Some(response) = ocsp_limited(&cx).await? {
         return Ok(response);
     }
     let issuer_id = cx.path("issuer_id")?;

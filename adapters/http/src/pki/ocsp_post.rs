@@ -25,7 +25,7 @@ const LONGEST: usize = 4 * 1024;
 )]
 pub(crate) async fn handler(cx: Cx, mut body: web::Payload) -> Result<HttpResponse, ApiError> {
     metrics::ocsp(OcspEvent::Post);
-    if let Some(response) = ocsp_limited(&cx)? {
+    if let Some(response) = ocsp_limited(&cx).await? {
         return Ok(response);
     }
     let media_type = cx.header("content-type").unwrap_or_default().to_ascii_lowercase();

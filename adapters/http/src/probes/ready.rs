@@ -31,7 +31,5 @@ pub(crate) async fn handler(cx: Cx) -> Result<HttpResponse, ApiError> {
             .with("status", "db_unavailable".into())
             .retry_after(5));
     }
-    Ok(HttpResponse::Ok()
-        .insert_header(("Access-Control-Allow-Origin", "*"))
-        .json(Ready { status: "ready", db: "reachable" }))
+    Ok(HttpResponse::Ok().json(Ready { status: "ready", db: "reachable" }))
 }

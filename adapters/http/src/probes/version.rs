@@ -21,7 +21,7 @@ pub(crate) struct BuildInfo {
 #[utoipa::path(get, path = "/api/v1/version", tag = "probes", responses((status = 200, body = BuildInfo)))]
 pub(crate) async fn handler(cx: Cx) -> Result<HttpResponse, ApiError> {
     let settings = &cx.state().settings;
-    Ok(HttpResponse::Ok().insert_header(("Access-Control-Allow-Origin", "*")).json(BuildInfo {
+    Ok(HttpResponse::Ok().json(BuildInfo {
         version: settings.version,
         commit: settings.commit,
         modified: settings.commit.ends_with("-dirty"),

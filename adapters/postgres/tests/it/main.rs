@@ -19,6 +19,7 @@ mod org;
 mod pki;
 mod platform;
 mod policy;
+mod rate_limits;
 mod schema;
 mod stats;
 mod status;

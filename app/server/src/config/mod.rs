@@ -17,6 +17,7 @@ pub(crate) use show::{Format, docs, show};
 pub(crate) use source::{Problem, Raw, collect};
 
 use certctl_audit_log::VerifierKey;
+use certctl_http::Hsts;
 use certctl_http::edge::TrustedProxies;
 use certctl_kernel::Secret;
 use std::net::{IpAddr, SocketAddr};
@@ -43,6 +44,7 @@ pub(crate) struct Config {
     pub(crate) max_body_size: usize,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) cors_origins: Vec<String>,
+    pub(crate) hsts: Option<Hsts>,
     pub(crate) strict_json: bool,
     pub(crate) lenient_query: bool,
     pub(crate) database_url: Option<Secret<String>>,
@@ -61,8 +63,10 @@ pub(crate) struct Config {
     pub(crate) agent_bootstrap_token: Option<Secret<String>>,
     pub(crate) encryption_keys: Vec<(String, Secret<String>)>,
     pub(crate) rate_limit: Option<(u32, u32, u32, u32)>,
-    #[expect(dead_code, reason = "the registry says that it has no effect yet; both notes go when it is read")]
     pub(crate) rate_limit_bucket_ttl: Duration,
+    pub(crate) rate_limit_shared: bool,
+    pub(crate) rate_limit_budget: Duration,
+    pub(crate) rate_limit_janitor_interval: Duration,
     pub(crate) ocsp_per_minute: u32,
     pub(crate) exports_per_hour: u32,
     pub(crate) pki_http_listen: Option<SocketAddr>,
@@ -138,6 +142,7 @@ impl Config {
             max_body_size: r.number("MAX_BODY_SIZE"),
             trusted_proxies: r.networks("TRUSTED_PROXIES"),
             cors_origins,
+            hsts: hsts(&mut r),
             strict_json: r.flag("STRICT_JSON"),
             lenient_query: r.flag("LENIENT_QUERY"),
             database_url: database_url(&mut r),
@@ -157,6 +162,9 @@ impl Config {
             encryption_keys,
             rate_limit,
             rate_limit_bucket_ttl: r.duration("RATE_LIMIT_BUCKET_TTL"),
+            rate_limit_shared: r.choice("RATE_LIMIT_BACKEND") == "postgres",
+            rate_limit_budget: rate_limit_budget(&mut r),
+            rate_limit_janitor_interval: janitor_interval(&mut r),
             ocsp_per_minute: r.number("OCSP_RATE_LIMIT_PER_IP_MIN"),
             exports_per_hour: r.number("CERT_EXPORT_RATE_LIMIT_PER_ACTOR_HR"),
             pki_http_listen: r.address("PKI_HTTP_LISTEN"),
@@ -346,6 +354,27 @@ fn rate_limit(r: &mut Reader<'_>) -> Option<(u32, u32, u32, u32)> {
     r.flag("RATE_LIMIT_ENABLED").then(|| (rps, burst, or(user_rps, rps), or(user_burst, burst)))
 }
 
+fn janitor_interval(r: &mut Reader<'_>) -> Duration {
+    let interval = r.duration("RATE_LIMIT_JANITOR_INTERVAL");
+    if !interval.is_zero() && interval < Duration::from_mins(1) {
+        r.problem("RATE_LIMIT_JANITOR_INTERVAL", "must be 0 or at least 1m");
+    }
+    interval
+}
+
+fn rate_limit_budget(r: &mut Reader<'_>) -> Duration {
+    let budget = r.duration("RATE_LIMIT_BUDGET");
+    if !(Duration::from_millis(1)..=Duration::from_secs(10)).contains(&budget) {
+        r.problem("RATE_LIMIT_BUDGET", "must be from 1ms to 10s");
+    }
+    budget
+}
+
+fn hsts(r: &mut Reader<'_>) -> Option<Hsts> {
+    let (max_age, include_subdomains) = (r.duration("SERVER_HSTS_MAX_AGE"), r.flag("SERVER_HSTS_SUBDOMAINS"));
+    (!max_age.is_zero()).then_some(Hsts { max_age, include_subdomains })
+}
+
 /// One level, and perhaps levels of single modules: `info,certctl_http=debug`.
 fn log_level(r: &mut Reader<'_>) -> String {
     let text = r.text("LOG_LEVEL");
@@ -400,11 +429,6 @@ fn job_claim_limit(r: &mut Reader<'_>) -> u32 {
 
 /// What has no field of its own is still held to its rules.
 fn without_effect(r: &mut Reader<'_>) {
-    r.choice("RATE_LIMIT_BACKEND");
     r.flag("APPROVAL_BYPASS");
     r.flag("STRICT_ENV");
-    let sweep = r.duration("RATE_LIMIT_JANITOR_INTERVAL");
-    if !sweep.is_zero() && sweep < Duration::from_mins(1) {
-        r.problem("RATE_LIMIT_JANITOR_INTERVAL", "must be 0 or at least 1m");
-    }
 }

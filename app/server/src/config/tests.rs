@@ -75,6 +75,8 @@ fn what_must_fail_closed_fails() {
         ),
         (&[("CERTCTL_RATE_LIMIT_BACKEND", "redis")], "RATE_LIMIT_BACKEND"),
         (&[("CERTCTL_RATE_LIMIT_JANITOR_INTERVAL", "30s")], "RATE_LIMIT_JANITOR_INTERVAL"),
+        (&[("CERTCTL_RATE_LIMIT_BUDGET", "0")], "RATE_LIMIT_BUDGET"),
+        (&[("CERTCTL_RATE_LIMIT_BUDGET", "11s")], "RATE_LIMIT_BUDGET"),
         (&[("CERTCTL_RATE_LIMIT_BUCKET_TTL", "59s")], "RATE_LIMIT_BUCKET_TTL"),
         (&[("CERTCTL_DATABASE_URL", "mysql://u:hunter2@h/d")], "DATABASE_URL"),
         (&[("CERTCTL_DATABASE_URL", "localhost")], "DATABASE_URL"),
