@@ -174,3 +174,30 @@ fn a_database_lost_in_the_middle_of_a_request_is_a_503_that_asks_to_retry_and_he
     assert!(answer(scene.issue()).starts_with("201"), "the retry succeeds");
     assert_eq!(scene.versions(), 1);
 }
+
+/// Sends a signal to PostgreSQL and to every process it started.
+fn signal_all(signal: &str, postmaster: &str) {
+    let sent = Command::new("pkill").args([signal, "-P", postmaster]).status().expect("pkill runs");
+    assert!(sent.success(), "its processes got {signal}");
+    let sent = Command::new("kill").args([signal, postmaster]).status().expect("kill runs");
+    assert!(sent.success(), "PostgreSQL got {signal}");
+}
+
+#[test]
+fn ready_goes_red_while_the_database_does_not_answer_and_green_when_it_does() {
+    let server = Server::start();
+    let scene = Scene { key: String::new(), csr: String::new(), server };
+    let postmaster = scene.postmaster().expect("PostgreSQL runs");
+    signal_all("-STOP", &postmaster);
+    until("/ready is red", || {
+        let (status, answer) = scene.server.call("GET", "/ready", None, None);
+        if status != 200 {
+            assert_eq!((status, &answer["code"]), (503, &json!("db_unavailable")), "{answer}");
+        }
+        status == 503
+    });
+    let (status, _) = scene.server.call("GET", "/health", None, None);
+    assert_eq!(status, 200, "the process itself is well");
+    signal_all("-CONT", &postmaster);
+    until("/ready is green", || scene.server.call("GET", "/ready", None, None).0 == 200);
+}
