@@ -5,7 +5,7 @@ use crate::pool::Lease;
 use async_trait::async_trait;
 use certctl_kernel::{Id, StoreError};
 use certctl_ports::{Ambient, Announcer, Change};
-use certctl_unit_of_work::{Stores, UnitOfWork};
+use certctl_unit_of_work::{Stores, Transaction, UnitOfWork};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 
@@ -103,7 +103,7 @@ impl Drop for PgUnitOfWork {
 impl Stores for PgUnitOfWork {}
 
 #[async_trait]
-impl UnitOfWork for PgUnitOfWork {
+impl Transaction for PgUnitOfWork {
     async fn save(mut self: Box<Self>) -> Result<(), StoreError> {
         if self.events == 0 {
             return Err(StoreError::Internal { reason: "a change without an audit event".to_owned() });
@@ -122,7 +122,9 @@ impl UnitOfWork for PgUnitOfWork {
         }
         Ok(())
     }
+}
 
+impl UnitOfWork for PgUnitOfWork {
     fn stores(&mut self) -> &mut dyn Stores {
         self
     }

@@ -9,6 +9,7 @@ use certctl_kernel::StoreError;
 use certctl_ports::Announcer;
 
 pub mod contract;
+pub mod fake;
 mod idempotency;
 mod leader;
 
@@ -45,7 +46,7 @@ pub trait Stores:
 
 /// A transaction. Nothing is visible to others before it is saved; dropping it discards it.
 #[async_trait]
-pub trait UnitOfWork: Stores {
+pub trait Transaction: AuditLog {
     /// Commits. Refuses, and discards, when the transaction recorded no audit event: a change without its event must
     /// not happen.
     async fn save(self: Box<Self>) -> Result<(), StoreError>;
@@ -55,7 +56,10 @@ pub trait UnitOfWork: Stores {
 
     /// Rolls back and gives the connection back; cheaper than dropping, which closes it.
     async fn discard(self: Box<Self>) -> Result<(), StoreError>;
+}
 
+/// A transaction over every store.
+pub trait UnitOfWork: Stores + Transaction {
     /// The same stores as a plain trait object, for use cases.
     fn stores(&mut self) -> &mut dyn Stores;
 }

@@ -1,10 +1,13 @@
 //! Idempotency, leadership, and connections that only read.
 
 use crate::support::{START, TestDatabase};
-use certctl_kernel::StoreError;
+use async_trait::async_trait;
+use certctl_audit::AuditFilter;
+use certctl_kernel::{ListQuery, StoreError};
 use certctl_ports::Change;
 use certctl_postgres::{Listener, Notice};
-use certctl_unit_of_work::{Database as _, IdempotencyClaim, IdempotencyKey, StoredResponse};
+use certctl_unit_of_work::contract::{self, Subject};
+use certctl_unit_of_work::{Database as _, IdempotencyClaim, IdempotencyKey, StoredResponse, UnitOfWork};
 use time::Duration;
 
 fn key(request_hash: &str) -> IdempotencyKey {
@@ -15,10 +18,31 @@ fn key(request_hash: &str) -> IdempotencyKey {
     }
 }
 
+#[async_trait]
+impl Subject for TestDatabase {
+    type Unit = dyn UnitOfWork;
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.postgres.ping().await
+    }
+
+    async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError> {
+        self.postgres.begin().await
+    }
+
+    async fn read(&self) -> Result<Box<dyn UnitOfWork>, StoreError> {
+        self.postgres.read().await
+    }
+
+    async fn events_about(&self, resource_id: &str) -> Result<i64, StoreError> {
+        let filter = AuditFilter { resource_id: Some(resource_id.to_owned()), ..AuditFilter::default() };
+        Ok(self.postgres.read().await?.audit_page(&filter, &ListQuery::default()).await?.total)
+    }
+}
+
 #[tokio::test]
 async fn units_of_work_keep_their_contract() {
-    let db = TestDatabase::new().await;
-    certctl_unit_of_work::contract::database(&db.postgres, START + Duration::DAY).await;
+    contract::database(&TestDatabase::new().await, START + Duration::DAY).await;
 }
 
 #[tokio::test]
