@@ -44,6 +44,10 @@ api-check:
 client-check:
     scripts/client-check
 
+# Feed the parsers of strangers' octets with libFuzzer's inventions: `just fuzz 60 ocsp`.
+fuzz *args:
+    scripts/fuzz {{args}}
+
 # Licences and bans (needs cargo-deny).
 deny:
     cargo deny check licenses bans sources
