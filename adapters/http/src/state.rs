@@ -12,6 +12,7 @@ use certctl_port_target::TargetCatalogue;
 use certctl_ports::{Ambient, KeyGenerator, RateLimits, Sealer};
 use certctl_revocation::{ResponderKeys, StatusSettings};
 use certctl_unit_of_work::Database;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -101,6 +102,8 @@ pub struct AppState {
     pub settings: HttpSettings,
     /// Who a credential belongs to.
     pub access: AccessCache,
+    /// Settings that bear on who gets in, as administrators may read them.
+    pub(crate) runtime_config: BTreeMap<&'static str, String>,
     /// False while starting and draining: `/ready` is red.
     pub accepting: AtomicBool,
     /// Who may ask how often.
@@ -129,6 +132,7 @@ impl AppState {
             metrics: MetricsState::new(ambient.now()),
             status: None,
             log: None,
+            runtime_config: BTreeMap::new(),
             accepting: AtomicBool::new(false),
             db,
             ambient,
@@ -168,6 +172,13 @@ impl AppState {
     /// The sealed log.
     pub(crate) fn log(&self) -> Result<&Arc<SealedLog>, ApiError> {
         self.log.as_ref().ok_or_else(|| ApiError::internal("the application has no audit log"))
+    }
+
+    /// Adds the settings that administrators may read.
+    #[must_use]
+    pub fn showing(mut self, runtime_config: BTreeMap<&'static str, String>) -> Self {
+        self.runtime_config = runtime_config;
+        self
     }
 
     /// What serves CRLs, OCSP answers and CA certificates.

@@ -1,10 +1,10 @@
-//! Principals, credentials, roles and grants.
+//! Principals, credentials and the catalogue.
 
 use crate::unit_of_work::PgUnitOfWork;
 use async_trait::async_trait;
-use certctl_apikey::{ActorRoles, Credential, CredentialKind, IamStore, NewKey, StoredKey, TOUCH_INTERVAL};
-use certctl_kernel::{Actor, ActorType, IdKind, ListQuery, Page, StoreError, Timestamp};
-use certctl_rbac::{ADMIN_ROLE, DefaultRole, GrantedRole, Permission, RolePermission, Scope, ScopeType};
+use certctl_apikey::{Credential, CredentialKind, IamStore, NewKey, StoredKey, TOUCH_INTERVAL};
+use certctl_kernel::{IdKind, ListQuery, Page, StoreError, Timestamp};
+use certctl_rbac::{ADMIN_ROLE, DefaultRole, Permission, RbacStore as _};
 use tokio_postgres::Row;
 
 const KEY: &str = "SELECT k.id, k.name, k.lookup_id, k.created_by, k.source, k.created_at, k.expires_at, \
@@ -15,7 +15,7 @@ const KEY: &str = "SELECT k.id, k.name, k.lookup_id, k.created_by, k.source, k.c
      FROM iam.api_keys k";
 
 /// A key that is recognised at `$1`.
-const WORKS: &str = "k.disabled_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $1) \
+pub(crate) const WORKS: &str = "k.disabled_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $1) \
      AND (k.overlap_until IS NULL OR k.overlap_until > $1)";
 
 fn stored_key(row: &Row) -> StoredKey {
@@ -37,18 +37,6 @@ fn stored_key(row: &Row) -> StoredKey {
         owner_user_id: row.get(14),
         roles: row.get(15),
     }
-}
-
-fn scope(row: &Row, kind: usize, id: usize) -> Result<Scope, StoreError> {
-    ScopeType::parse(row.get(kind))
-        .and_then(|kind| Scope::from_parts(kind, row.get(id)))
-        .ok_or_else(|| StoreError::Internal { reason: "a stored scope is not one".to_owned() })
-}
-
-fn actor(tenant: String, kind: &str, id: String) -> Result<Actor, StoreError> {
-    let kind = ActorType::parse(kind)
-        .ok_or_else(|| StoreError::Internal { reason: format!("{kind} is not a kind of actor") })?;
-    Ok(Actor { id, kind, tenant_id: tenant })
 }
 
 #[async_trait]
@@ -83,34 +71,6 @@ impl IamStore for PgUnitOfWork {
             disabled_at: row.get(5),
             last_used_at: row.get(6),
         }))
-    }
-
-    async fn grants_of(&mut self, actor: &Actor) -> Result<Vec<GrantedRole>, StoreError> {
-        let rows = self
-            .query(
-                "SELECT role_id, scope_type, scope_id, expires_at FROM iam.grants \
-                 WHERE tenant_id = $1 AND actor_type = $2 AND actor_id = $3",
-                &[&actor.tenant_id, &actor.kind.as_str(), &actor.id],
-            )
-            .await?;
-        rows.iter()
-            .map(|row| Ok(GrantedRole { role_id: row.get(0), scope: scope(row, 1, 2)?, expires_at: row.get(3) }))
-            .collect()
-    }
-
-    async fn permissions_of(&mut self, role_ids: &[String]) -> Result<Vec<RolePermission>, StoreError> {
-        let rows = self
-            .query(
-                "SELECT r.role_id, p.name, r.scope_type, r.scope_id FROM iam.role_permissions r \
-                 JOIN iam.permissions p ON p.id = r.permission_id WHERE r.role_id = ANY($1)",
-                &[&role_ids],
-            )
-            .await?;
-        rows.iter()
-            // A permission that this build does not know gives nothing.
-            .filter_map(|row| Permission::parse(row.get(1)).map(|permission| (row, permission)))
-            .map(|(row, permission)| Ok(RolePermission { role_id: row.get(0), permission, scope: scope(row, 2, 3)? }))
-            .collect()
     }
 
     async fn touch(&mut self, credential: &Credential, at: Timestamp, ip: Option<&str>) -> Result<(), StoreError> {
@@ -207,67 +167,6 @@ impl IamStore for PgUnitOfWork {
         self.execute("UPDATE iam.api_keys SET overlap_until = $2 WHERE id = $1", &[&id, &until]).await.map(|_| ())
     }
 
-    async fn actors_with_roles(&mut self, now: Timestamp) -> Result<Vec<ActorRoles>, StoreError> {
-        let rows = self
-            .query(
-                "SELECT tenant_id, actor_type, actor_id, array_agg(DISTINCT role_id ORDER BY role_id) \
-                 FROM iam.grants WHERE expires_at IS NULL OR expires_at > $1 \
-                 GROUP BY tenant_id, actor_type, actor_id ORDER BY actor_id, actor_type",
-                &[&now],
-            )
-            .await?;
-        rows.iter()
-            .map(|row| Ok(ActorRoles { actor: actor(row.get(0), row.get(1), row.get(2))?, roles: row.get(3) }))
-            .collect()
-    }
-
-    async fn revoke_grants(&mut self, actor: &Actor) -> Result<Vec<String>, StoreError> {
-        let rows = self
-            .query(
-                "WITH gone AS (DELETE FROM iam.grants WHERE tenant_id = $1 AND actor_type = $2 AND actor_id = $3 \
-                   RETURNING role_id), \
-                 version AS (UPDATE iam.rbac_version SET version = version + 1 WHERE EXISTS (SELECT FROM gone)) \
-                 SELECT DISTINCT role_id FROM gone ORDER BY 1",
-                &[&actor.tenant_id, &actor.kind.as_str(), &actor.id],
-            )
-            .await?;
-        Ok(rows.iter().map(|row| row.get(0)).collect())
-    }
-
-    async fn add_grant(
-        &mut self,
-        actor: &Actor,
-        role_id: &str,
-        scope: &Scope,
-        source: &str,
-        granted_by: &str,
-        expires_at: Option<Timestamp>,
-    ) -> Result<(), StoreError> {
-        let id = self.fresh_id(IdKind::Grant);
-        let now = self.ambient().now();
-        self.execute(
-            "WITH granted AS (INSERT INTO iam.grants (id, tenant_id, actor_type, actor_id, role_id, scope_type, \
-               scope_id, source, granted_by, granted_at, expires_at) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING RETURNING id) \
-             UPDATE iam.rbac_version SET version = version + 1 WHERE EXISTS (SELECT FROM granted)",
-            &[
-                &id,
-                &actor.tenant_id,
-                &actor.kind.as_str(),
-                &actor.id,
-                &role_id,
-                &scope.kind().as_str(),
-                &scope.id(),
-                &source,
-                &granted_by,
-                &now,
-                &expires_at,
-            ],
-        )
-        .await
-        .map(|_| ())
-    }
-
     async fn working_admins(&mut self, except: Option<&str>, now: Timestamp) -> Result<i64, StoreError> {
         let sql = format!(
             "SELECT count(*) FROM iam.api_keys k JOIN iam.principals p ON p.tenant_id = k.tenant_id \
@@ -278,10 +177,6 @@ impl IamStore for PgUnitOfWork {
                  AND g.scope_type = 'global' AND (g.expires_at IS NULL OR g.expires_at > $1))"
         );
         Ok(self.query_one(&sql, &[&now, &except, &ADMIN_ROLE]).await?.get(0))
-    }
-
-    async fn lock_identity(&mut self) -> Result<(), StoreError> {
-        self.execute("SELECT pg_advisory_xact_lock(hashtextextended('certctl.identity', 0))", &[]).await.map(|_| ())
     }
 
     async fn first_sight(&mut self, name: &str, fingerprint: &str, role_id: &str) -> Result<bool, StoreError> {
@@ -383,9 +278,6 @@ impl IamStore for PgUnitOfWork {
                 &[&ids],
             )
             .await?;
-        if changed > 0 {
-            self.execute("UPDATE iam.rbac_version SET version = version + 1", &[]).await?;
-        }
         Ok(changed > 0)
     }
 }

@@ -17,6 +17,7 @@ mod platform;
 mod policy;
 mod pool;
 mod rate_limits;
+mod rbac;
 mod stats;
 mod status;
 mod targets;

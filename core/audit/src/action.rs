@@ -70,6 +70,15 @@ actions! {
     ApiKeyRevoked = "api_key.revoked", Auth, "api_key";
     ActorRoleGrant = "actor_role.grant", Auth, "actor_role";
     ActorRoleRevoke = "actor_role.revoke", Auth, "actor_role";
+    ActorRoleExpired = "actor_role.expired", Auth, "actor_role";
+    RoleCreate = "role.create", Auth, "role";
+    RoleUpdate = "role.update", Auth, "role";
+    RoleDelete = "role.delete", Auth, "role";
+    RolePermissionAdd = "role.permission.add", Auth, "role";
+    RolePermissionRemove = "role.permission.remove", Auth, "role";
+    DemoResidualGrantsDetected = "auth.demo_residual_grants_detected", Auth, "actor_role";
+    DemoResidualGrantsCleaned = "auth.demo_residual_grants_cleaned", Auth, "actor_role";
+    RuntimeConfigRead = "auth.runtime_config_read", Auth, "server";
     AuthenticationFailed = "auth.authentication_failed", Auth, "request";
     PermissionDenied = "auth.permission_denied", Auth, "request";
     RateLimited = "auth.rate_limited", Auth, "rate_limit";

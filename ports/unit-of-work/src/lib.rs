@@ -25,6 +25,7 @@ pub trait Stores:
     + Announcer
     + IdempotencyStore
     + LoopRunStore
+    + certctl_rbac::RbacStore
     + certctl_apikey::IamStore
     + Send
     + certctl_inventory::OrgStore

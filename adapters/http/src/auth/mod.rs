@@ -11,13 +11,16 @@ mod bootstrap_status;
 mod check;
 mod create_key;
 mod delete_key;
+mod grants;
 mod info;
 mod key;
 mod list_actors;
 mod list_keys;
 mod me;
 mod permissions;
+mod roles;
 mod rotate_key;
+mod runtime_config;
 
 pub use authenticator::KeyAuthenticator;
 pub use bootstrap::Bootstrap;
@@ -25,7 +28,7 @@ pub use bootstrap::Bootstrap;
 /// The operations of this room.
 pub(crate) fn routes() -> Vec<Route> {
     const FIRST: Gate = Gate::Public("nobody can sign in before there is an administrator");
-    vec![
+    let mut routes = vec![
         crate::route!(Gate::Public("clients learn how to sign in"), info),
         crate::route!(FIRST, bootstrap_status),
         crate::route!(FIRST, bootstrap),
@@ -37,7 +40,11 @@ pub(crate) fn routes() -> Vec<Route> {
         crate::route!(Gate::Permission(Permission::AuthKeyCreate), create_key),
         crate::route!(Gate::Permission(Permission::AuthKeyRotate), rotate_key),
         crate::route!(Gate::Permission(Permission::AuthKeyDelete), delete_key),
-    ]
+        crate::route!(Gate::Permission(Permission::AuthRoleAssign), runtime_config),
+    ];
+    routes.extend(roles::routes());
+    routes.extend(grants::routes());
+    routes
 }
 
 /// A permission that the caller holds, and where.

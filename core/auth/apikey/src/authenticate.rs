@@ -3,7 +3,7 @@
 use crate::format::{hash_of, lookup_id};
 use crate::{Credential, CredentialKind, IamStore};
 use certctl_kernel::{Actor, ActorType, StoreError, Timestamp};
-use certctl_rbac::{DefaultRole, EffectivePermission, GrantedRole, Scope, effective_permissions};
+use certctl_rbac::{EffectivePermission, GrantedRole, builtin_grants, effective_permissions};
 use std::collections::BTreeSet;
 use subtle::ConstantTimeEq as _;
 use time::Duration;
@@ -19,6 +19,8 @@ pub struct AuthenticatedKey {
     pub roles: Vec<String>,
     /// What they add up to.
     pub permissions: BTreeSet<EffectivePermission>,
+    /// How often anything about access had changed when this was looked up.
+    pub version: i64,
     /// When the key or the first grant ends.
     pub valid_until: Option<Timestamp>,
     /// The credential, when its use is due to be noted with [`IamStore::touch`].
@@ -39,23 +41,20 @@ pub async fn authenticate(
         return Ok(None);
     }
     let hash = hash_of(presented);
+    // Read first: a change while the rest is read makes the answer older than it is, never newer.
+    let version = store.rbac_version().await?;
     let Some(credential) = store.credential(lookup_id(presented), &hash).await? else { return Ok(None) };
     let proven: bool = credential.hash.as_bytes().ct_eq(hash.as_bytes()).into();
     if !proven || credential.disabled_at.is_some() || credential.expires_at.is_some_and(|at| at <= now) {
         return Ok(None);
     }
-    let (actor, grants) = match credential.kind {
-        // An agent's rights are those of its kind, bound to itself; nothing else can be granted to it.
-        CredentialKind::Agent => (
-            Actor::new(&credential.actor_id, ActorType::Agent),
-            vec![GrantedRole { role_id: DefaultRole::Agent.id().to_owned(), scope: Scope::Global, expires_at: None }],
-        ),
-        CredentialKind::ApiKey => {
-            let actor = Actor::new(&credential.actor_id, ActorType::APIKey);
-            let grants = store.grants_of(&actor).await?;
-            (actor, grants)
-        }
+    let kind = match credential.kind {
+        CredentialKind::Agent => ActorType::Agent,
+        CredentialKind::ApiKey => ActorType::APIKey,
     };
+    let actor = Actor::new(&credential.actor_id, kind);
+    let mut grants = builtin_grants(&actor);
+    grants.extend(store.grants_of(&actor).await?);
     let live: Vec<GrantedRole> =
         grants.into_iter().filter(|grant| grant.expires_at.is_none_or(|at| at > now)).collect();
     let mut roles: Vec<String> = live.iter().map(|grant| grant.role_id.clone()).collect();
@@ -69,6 +68,7 @@ pub async fn authenticate(
         key_id: credential.id.clone(),
         permissions: effective_permissions(&live, &permitted, now),
         roles,
+        version,
         valid_until,
         touch: touch_due.then_some(credential),
     }))

@@ -13,4 +13,4 @@ pub use lifecycle::{
     CreateKey, MintedKey, RotateKey, create_key, delete_key, issue_agent_key, list_actors, list_keys,
     revoke_agent_keys, rotate_key,
 };
-pub use ports::{ActorRoles, Credential, CredentialKind, IamStore, KeySource, NewKey, StoredKey};
+pub use ports::{Credential, CredentialKind, IamStore, KeySource, NewKey, StoredKey};

@@ -1,13 +1,16 @@
 //! Making, listing, rotating and ending keys.
 
 use crate::format::{KeyMaterial, mint};
-use crate::{ActorRoles, IamStore, KeySource, NewKey, StoredKey};
+use crate::{IamStore, KeySource, NewKey, StoredKey};
 use certctl_audit::{Action, AuditEvent, AuditLog};
 use certctl_kernel::{
     Actor, ActorType, DomainError, FieldError, IdKind, ListQuery, Page, Secret, Timestamp, timestamp,
 };
 use certctl_ports::{Ambient, Announcer, Change};
-use certctl_rbac::{ADMIN_ROLE, Caller, DefaultRole, EffectivePermission, Permission, RolePermission, Scope};
+use certctl_rbac::{
+    ADMIN_ROLE, ActorRoles, Caller, DefaultRole, EffectivePermission, Permission, Scope, current, guard_admins,
+    guard_against_giving_more, guard_against_taking_over,
+};
 use serde_json::json;
 use time::Duration;
 
@@ -136,14 +139,18 @@ pub async fn create_key(
     if !errors.is_empty() {
         return Err(DomainError::Validation(errors));
     }
-    let permitted = tx.permissions_of(&roles).await?;
+    tx.lock_identity().await?;
+    let caller = &current(tx, caller, now).await?;
+    caller.require(Permission::AuthKeyCreate, &[])?;
+    let known = tx.roles().await?;
     for role in &roles {
-        if !permitted.iter().any(|entry| entry.role_id == *role) {
+        if !known.iter().any(|stored| stored.id == *role) {
             return Err(DomainError::invalid("roles", "unknown_reference", format!("{role} is not a role")));
         }
     }
-    guard_against_giving_more(caller, &permitted)?;
-    tx.lock_identity().await?;
+    let permitted = tx.permissions_of(&roles).await?.into_iter();
+    let wanted = permitted.map(|entry| EffectivePermission { permission: entry.permission, scope: entry.scope });
+    guard_against_giving_more(caller, wanted)?;
     if tx.working_keys_of(&command.name, None, now).await? > 0 {
         let message = format!("a key named {} exists; rotate it, or choose another name", command.name);
         return Err(DomainError::conflict("conflict", message));
@@ -211,6 +218,9 @@ pub async fn rotate_key(
         return Err(DomainError::Validation(errors));
     }
     tx.lock_identity().await?;
+    let caller = &current(tx, caller, now).await?;
+    caller.require(Permission::AuthKeyRotate, &[])?;
+    let before = tx.admins_until(now).await?;
     let old = working_key(tx, id, now).await?;
     let actor = Actor::new(&old.name, ActorType::APIKey);
     guard_against_taking_over(tx, caller, &actor, now).await?;
@@ -231,6 +241,7 @@ pub async fn rotate_key(
     tx.insert_key(&key).await?;
     let ends = [old.expires_at, old.overlap_until].into_iter().flatten().fold(now + command.overlap, Timestamp::min);
     tx.end_by_overlap(&old.id, ends).await?;
+    guard_admins(before, tx.admins_until(now).await?)?;
     let details = json!({
         "name": key.name, "rotated_from": old.id, "old_key_ends": timestamp::to_rfc3339(ends),
         "expires_at": key.expires_at.map(timestamp::to_rfc3339), "owner_user_id": key.owner_user_id,
@@ -250,17 +261,15 @@ pub async fn delete_key(
     caller.require(Permission::AuthKeyDelete, &[])?;
     let now = ambient.now();
     tx.lock_identity().await?;
+    let before = tx.admins_until(now).await?;
     let key = working_key(tx, id, now).await?;
-    if key.roles.iter().any(|role| role == ADMIN_ROLE) && tx.working_admins(Some(id), now).await? == 0 {
-        let message = "this is the last working administrator key; make another first";
-        return Err(DomainError::conflict("last_admin", message));
-    }
     tx.disable_key(id, &caller.context.actor.id, now).await?;
     let taken_back = if tx.working_keys_of(&key.name, Some(id), now).await? == 0 {
         tx.revoke_grants(&Actor::new(&key.name, ActorType::APIKey)).await?
     } else {
         Vec::new()
     };
+    guard_admins(before, tx.admins_until(now).await?)?;
     let details = json!({"name": key.name, "roles_taken_back": taken_back});
     tx.record(AuditEvent::new(Action::ApiKeyRevoked, &caller.context, id, details)).await?;
     tx.announce(Change::Access).await?;
@@ -291,36 +300,6 @@ pub async fn revoke_agent_keys(
 
 async fn working_key(tx: &mut (impl IamStore + ?Sized), id: &str, now: Timestamp) -> Result<StoredKey, DomainError> {
     tx.key_for_update(id).await?.filter(|key| key.works(now)).ok_or_else(|| DomainError::not_found("API key", id))
-}
-
-/// A caller gives only rights that it holds itself.
-fn guard_against_giving_more(caller: &Caller, permitted: &[RolePermission]) -> Result<(), DomainError> {
-    let wanted =
-        permitted.iter().map(|entry| EffectivePermission { permission: entry.permission, scope: entry.scope.clone() });
-    forbid_beyond(caller, wanted)
-}
-
-/// Whoever makes a key for an actor can act as it, so it must already hold all that the actor may do.
-async fn guard_against_taking_over(
-    tx: &mut (impl IamStore + ?Sized),
-    caller: &Caller,
-    actor: &Actor,
-    now: Timestamp,
-) -> Result<(), DomainError> {
-    if caller.context.actor == *actor {
-        return Ok(());
-    }
-    let grants = tx.grants_of(actor).await?;
-    let roles: Vec<String> = grants.iter().map(|grant| grant.role_id.clone()).collect();
-    let permitted = tx.permissions_of(&roles).await?;
-    forbid_beyond(caller, certctl_rbac::effective_permissions(&grants, &permitted, now).into_iter())
-}
-
-fn forbid_beyond(caller: &Caller, mut wanted: impl Iterator<Item = EffectivePermission>) -> Result<(), DomainError> {
-    match wanted.find(|permission| !caller.holds(permission)) {
-        Some(beyond) => Err(DomainError::Forbidden { permission: beyond.permission.as_str().to_owned() }),
-        None => Ok(()),
-    }
 }
 
 fn new_key(ambient: &Ambient, name: &str, material: &KeyMaterial, caller: &Caller) -> NewKey {

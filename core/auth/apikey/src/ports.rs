@@ -1,8 +1,8 @@
 //! What keys need from a store.
 
 use async_trait::async_trait;
-use certctl_kernel::{Actor, ListQuery, Page, StoreError, Timestamp};
-use certctl_rbac::{GrantedRole, RolePermission, Scope};
+use certctl_kernel::{ListQuery, Page, StoreError, Timestamp};
+use certctl_rbac::RbacStore;
 
 /// Whose credential it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,24 +127,11 @@ impl StoredKey {
     }
 }
 
-/// An actor with the roles it holds through live grants.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ActorRoles {
-    /// Who.
-    pub actor: Actor,
-    /// Role ids, sorted, each once.
-    pub roles: Vec<String>,
-}
-
-/// Keys, principals, grants and the catalogue.
+/// Keys, principals and the catalogue.
 #[async_trait]
-pub trait IamStore: Send {
+pub trait IamStore: RbacStore {
     /// A credential by its public part, or by its hash when it has none.
     async fn credential(&mut self, lookup_id: Option<&str>, hash: &str) -> Result<Option<Credential>, StoreError>;
-    /// Live and expired grants of an actor.
-    async fn grants_of(&mut self, actor: &Actor) -> Result<Vec<GrantedRole>, StoreError>;
-    /// What these roles permit.
-    async fn permissions_of(&mut self, role_ids: &[String]) -> Result<Vec<RolePermission>, StoreError>;
     /// Notes a use, unless one was noted less than a minute before.
     async fn touch(&mut self, credential: &Credential, at: Timestamp, ip: Option<&str>) -> Result<(), StoreError>;
     /// Stores a key and its principal.
@@ -163,24 +150,8 @@ pub trait IamStore: Send {
     async fn enable_key(&mut self, id: &str) -> Result<(), StoreError>;
     /// Lets a key end at `until`, because another took over.
     async fn end_by_overlap(&mut self, id: &str, until: Timestamp) -> Result<(), StoreError>;
-    /// Actors with a live grant, by kind and id.
-    async fn actors_with_roles(&mut self, now: Timestamp) -> Result<Vec<ActorRoles>, StoreError>;
-    /// Takes every grant of an actor back; returns the role ids.
-    async fn revoke_grants(&mut self, actor: &Actor) -> Result<Vec<String>, StoreError>;
-    /// Grants a role; does nothing when the same grant stands. `source` tells who takes it back.
-    async fn add_grant(
-        &mut self,
-        actor: &Actor,
-        role_id: &str,
-        scope: &Scope,
-        source: &str,
-        granted_by: &str,
-        expires_at: Option<Timestamp>,
-    ) -> Result<(), StoreError>;
     /// How many working keys with a live global administrator grant there are, `except` left out.
     async fn working_admins(&mut self, except: Option<&str>, now: Timestamp) -> Result<i64, StoreError>;
-    /// Serialises what must happen once in the installation; held until the transaction ends.
-    async fn lock_identity(&mut self) -> Result<(), StoreError>;
     /// Notes that an environment key was seen; true when it is the first time.
     async fn first_sight(&mut self, name: &str, fingerprint: &str, role_id: &str) -> Result<bool, StoreError>;
     /// Stores an agent's credential and its principal.

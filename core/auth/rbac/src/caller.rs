@@ -1,7 +1,7 @@
 //! The decision: what a caller may do.
 
-use crate::{ADMIN_ROLE, GrantedRole, Permission, RolePermission, Scope};
-use certctl_kernel::{ActorType, DomainError, RequestContext, Timestamp};
+use crate::{ADMIN_ROLE, DefaultRole, GrantedRole, Permission, RolePermission, Scope};
+use certctl_kernel::{Actor, ActorType, DomainError, RequestContext, Timestamp};
 use std::collections::BTreeSet;
 
 /// One permission that a caller holds, and where.
@@ -28,6 +28,17 @@ pub fn effective_permissions(
         }
     }
     effective
+}
+
+/// What a principal holds by what it is and no grant can take away: an agent has its own role, which the use cases
+/// bind to itself.
+pub fn builtin_grants(actor: &Actor) -> Vec<GrantedRole> {
+    match actor.kind {
+        ActorType::Agent => {
+            vec![GrantedRole { role_id: DefaultRole::Agent.id().to_owned(), scope: Scope::Global, expires_at: None }]
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// An authenticated principal with the permissions it holds at this moment.
