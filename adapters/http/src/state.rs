@@ -2,7 +2,7 @@
 
 use crate::edge::access::{AccessCache, Authenticator};
 use crate::edge::limits::{Limits, MemoryLimits};
-use crate::edge::{ApiError, TrustedProxies};
+use crate::edge::{ApiError, PermissionUsage, TrustedProxies};
 use crate::metrics::MetricsState;
 use crate::pki::StatusService;
 use certctl_agents::EnrolmentToken;
@@ -104,6 +104,8 @@ pub struct AppState {
     pub access: AccessCache,
     /// Settings that bear on who gets in, as administrators may read them.
     pub(crate) runtime_config: BTreeMap<&'static str, String>,
+    /// What callers used of their rights, yet to be written down.
+    pub usage: PermissionUsage,
     /// False while starting and draining: `/ready` is red.
     pub accepting: AtomicBool,
     /// Who may ask how often.
@@ -133,6 +135,7 @@ impl AppState {
             status: None,
             log: None,
             runtime_config: BTreeMap::new(),
+            usage: PermissionUsage::default(),
             accepting: AtomicBool::new(false),
             db,
             ambient,

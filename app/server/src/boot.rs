@@ -43,6 +43,11 @@ pub(crate) enum BootError {
         "nobody can sign in: set CERTCTL_BOOTSTRAP_TOKEN to make the first administrator, or CERTCTL_API_KEYS_NAMED"
     )]
     NobodyCanSignIn,
+    #[error(
+        "the demo principal still holds {0} roles and CERTCTL_DEMO_MODE_RESIDUAL_STRICT is set: start without it and \
+         clear them with POST /api/v1/auth/demo-residual/cleanup"
+    )]
+    DemoResidue(usize),
     #[error("the local CA can't be used: {0}")]
     LocalCa(String),
     #[error("the audit log: {0}")]
@@ -140,7 +145,9 @@ async fn prepare(config: &Config, database: &Postgres, ambient: &Ambient) -> Res
     let sealer = Keyring::new(&masters, &salt, Strength::FULL, random)?;
 
     let mut unit = database.begin().await?;
-    unit.stores().sync_catalogue().await?;
+    if unit.stores().sync_catalogue().await? {
+        tracing::info!("permissions and default roles in the database were brought in line with this build");
+    }
     unit.save_unaudited("the catalogue is part of the build").await?;
 
     let context = RequestContext::system("boot");
@@ -163,6 +170,7 @@ async fn prepare(config: &Config, database: &Postgres, ambient: &Ambient) -> Res
     for name in &report.drifted {
         tracing::warn!(name, "the roles of an environment key were changed by an administrator; they stand");
     }
+    crate::access::look_for_demo_residue(config, database).await?;
     if !config.auth_none && config.named_keys.is_empty() && config.bootstrap_token.is_none() {
         let mut unit = database.read().await?;
         if unit.stores().working_admins(None, ambient.now()).await? == 0 {

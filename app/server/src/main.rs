@@ -1,5 +1,6 @@
 //! The certctl control plane.
 
+mod access;
 mod audit_log;
 mod boot;
 mod commands;

@@ -3,7 +3,7 @@
 use crate::boot::{self, BootError, Parts};
 use crate::config::Config;
 use crate::scheduler::Scheduler;
-use crate::{audit_log, local_issuer, tls};
+use crate::{access, audit_log, local_issuer, tls};
 use actix_web::HttpServer;
 use actix_web::dev::ServerHandle;
 use certctl_agents::{EnrolmentToken, FleetSettings, agent_offline_sweep};
@@ -16,6 +16,7 @@ use certctl_kernel::{DomainError, RequestContext};
 use certctl_port_issuer::IssuerRegistry;
 use certctl_ports::{Ambient, Change, KeyGenerator};
 use certctl_postgres::{Listener, Notice, Postgres};
+use certctl_rbac::expire_grants;
 use certctl_renewal::{PurgeSettings, ScanSettings, purge, renewal_scan};
 use certctl_revocation::StatusSettings;
 use certctl_signers::RingKeys;
@@ -101,7 +102,8 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
     };
     let mut state = AppState::new(Arc::clone(&database), authenticator, parts.ambient.clone(), settings(config))
         .with(backends)
-        .with_log(Arc::clone(&parts.log));
+        .with_log(Arc::clone(&parts.log))
+        .showing(access::runtime_config(config));
     if config.rate_limit_shared {
         let limits = parts.database.rate_limits(config.rate_limit_budget)?;
         limits.warm().await?;
@@ -130,12 +132,15 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
     };
 
     let listening = tokio::spawn(hear_changes(parts.database.clone(), app.clone()));
+    let confirming = tokio::spawn(access::confirm_access(parts.database.clone(), app.clone()));
     let (stop_loops, stopping) = tokio::sync::watch::channel(false);
     let sealing =
         audit_log::run(Arc::clone(&parts.log), Arc::clone(&database), parts.ambient.clone(), stopping.clone());
     let scheduler = Scheduler { database: Arc::clone(&database), ambient: parts.ambient.clone(), stopping };
-    let loops = start_loops(config, &scheduler, &app);
     let reporting = tokio::spawn(report_refusals(app.clone()));
+    let mut loops = start_loops(config, &scheduler, &app);
+    let usage = access::write_usage_down(parts.database.clone(), app.clone(), scheduler.stopping.clone());
+    loops.push(tokio::spawn(usage));
     let reloading = tokio::spawn(watch_pair(Arc::clone(&parts.pair), Arc::clone(&database), parts.ambient.clone()));
 
     note(&database, Action::ServerStarted, json!({"version": crate::commands::VERSION})).await?;
@@ -150,9 +155,12 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
             tracing::warn!(%error, "a loop ended badly");
         }
     }
+    // Requests in flight used rights until the very end.
+    access::flush(&parts.database, &app).await;
     listening.abort();
     reporting.abort();
     app.state.report_refusals().await;
+    confirming.abort();
     reloading.abort();
     note(&database, Action::ServerStopped, json!({"clean": clean})).await?;
     audit_log::finish(&parts.log, database.as_ref(), &parts.ambient).await?;
@@ -161,6 +169,7 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
 
 const BATCH: i64 = 500;
 const REPORT: Duration = Duration::from_mins(1);
+const GRANT_EXPIRY: Duration = Duration::from_mins(1);
 const TIDY: Duration = Duration::from_mins(5);
 
 fn start_loops(config: &Config, scheduler: &Scheduler, app: &AppConfig) -> Vec<tokio::task::JoinHandle<()>> {
@@ -197,6 +206,9 @@ fn start_loops(config: &Config, scheduler: &Scheduler, app: &AppConfig) -> Vec<t
                 agent_offline_sweep(stores, ambient, &context, FleetSettings::default(), BATCH).await
             },
         ),
+        scheduler.every("grant-expiry", GRANT_EXPIRY, async |stores: &mut dyn Stores, ambient: &Ambient| {
+            expire_grants(stores, ambient, &RequestContext::system("scheduler:grant-expiry")).await
+        }),
         scheduler.every("housekeeping", TIDY, async |stores: &mut dyn Stores, ambient: &Ambient| {
             purge(stores, ambient, &PurgeSettings::default()).await
         }),

@@ -42,6 +42,7 @@ impl Authenticator for KeyAuthenticator {
         Ok(Some(Principal {
             actor: key.actor,
             roles: key.roles,
+            version: key.version,
             permissions: Arc::new(key.permissions),
             valid_until: key.valid_until,
         }))

@@ -7,9 +7,9 @@ use certctl_rbac::{Caller, EffectivePermission};
 use moka::sync::Cache;
 use ring::digest;
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// A principal as authentication found it.
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ pub struct Principal {
     pub roles: Vec<String>,
     /// What they add up to.
     pub permissions: Arc<BTreeSet<EffectivePermission>>,
+    /// How often anything about access had changed when this was found out.
+    pub version: i64,
     /// When the credential or the first of the grants ends; the answer is not remembered past it.
     pub valid_until: Option<Timestamp>,
 }
@@ -31,8 +33,14 @@ pub trait Authenticator: Send + Sync {
     async fn authenticate(&self, presented: &str, source_ip: Option<&str>) -> Result<Option<Principal>, StoreError>;
 }
 
+/// For how long an answer of the database about the version is believed. A right that was revoked in the meantime, and
+/// of whose revocation nothing was heard, lives at most that long.
+const CONFIRMED_FOR: Duration = Duration::from_secs(2);
+
 /// Resolves credentials through the database and remembers the answers until something about access changes
-/// anywhere. While changes can't be heard, nothing is remembered.
+/// anywhere: replicas notify one another, and each asks for the version of access on its own. While changes can't be
+/// heard, or the version can't be read, nothing remembered is used, and a database that does not answer means that
+/// nobody is let in.
 pub struct AccessCache {
     authenticator: Arc<dyn Authenticator>,
     ambient: Ambient,
@@ -41,6 +49,8 @@ pub struct AccessCache {
     recognised: Cache<[u8; 32], ()>,
     trusted: AtomicBool,
     epoch: AtomicU64,
+    version: AtomicI64,
+    confirmed: Mutex<Option<Instant>>,
     anonymous_admin: bool,
 }
 
@@ -54,6 +64,8 @@ impl AccessCache {
             recognised: Cache::builder().max_capacity(10_000).time_to_live(Duration::from_hours(1)).build(),
             trusted: AtomicBool::new(false),
             epoch: AtomicU64::new(0),
+            version: AtomicI64::new(0),
+            confirmed: Mutex::new(None),
             anonymous_admin,
         }
     }
@@ -70,6 +82,22 @@ impl AccessCache {
         self.trusted.store(trusted, Ordering::SeqCst);
     }
 
+    /// Takes note of the version of access that the database gave when asked at `asked`.
+    pub fn confirm(&self, version: i64, asked: Instant) {
+        if self.version.fetch_max(version, Ordering::SeqCst) < version {
+            self.forget();
+        }
+        let mut confirmed = self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
+        *confirmed = (*confirmed).max(Some(asked));
+    }
+
+    fn usable(&self, principal: &Principal) -> bool {
+        let confirmed = *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
+        principal.version >= self.version.load(Ordering::SeqCst)
+            && confirmed.is_some_and(|at| at.elapsed() < CONFIRMED_FOR)
+            && principal.valid_until.is_none_or(|until| until > self.ambient.now())
+    }
+
     /// Whether requests without a credential are the demo principal.
     pub const fn anonymous_admin(&self) -> bool {
         self.anonymous_admin
@@ -84,7 +112,7 @@ impl AccessCache {
     pub async fn resolve(&self, presented: &str, source_ip: Option<&str>) -> Result<Option<Principal>, StoreError> {
         let hash = hash_of(presented);
         if let Some(principal) = self.known.get(&hash)
-            && principal.valid_until.is_none_or(|until| until > self.ambient.now())
+            && self.usable(&principal)
         {
             return Ok(Some(principal));
         }

@@ -36,6 +36,11 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(&address))
     }
 
+    /// How many networks are trusted.
+    pub const fn count(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn of(&self, request: &HttpRequest) -> Option<IpAddr> {
         let peer = request.peer_addr()?.ip();
         let header = request.headers().get("x-forwarded-for").and_then(|value| value.to_str().ok());

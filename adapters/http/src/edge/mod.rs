@@ -15,6 +15,7 @@ mod query;
 mod reply;
 pub mod route;
 pub mod server;
+mod usage;
 
 pub(crate) use body::{BodyDigest, JsonBody};
 pub use client_address::TrustedProxies;
@@ -25,3 +26,4 @@ pub use pipeline::outer;
 pub(crate) use query::QueryParams;
 pub(crate) use reply::Reply;
 pub use route::{Gate, Route};
+pub use usage::PermissionUsage;

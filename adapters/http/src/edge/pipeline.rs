@@ -318,6 +318,9 @@ async fn decide(state: &AppState, request: &ServiceRequest, gate: Gate) -> Resul
         }
     };
     if allowed {
+        if let Some(caller) = &caller {
+            state.usage.note(&caller.context.actor, permission, state.ambient.now());
+        }
         return Ok(());
     }
     if let Some(caller) = &caller {

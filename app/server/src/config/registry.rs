@@ -104,6 +104,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("API_KEYS_NAMED", Kind::Secret, "", "ci:0f1e2d3c4b5a6978,ops:8796a5b4c3d2e1f0:admin", "keys as name:key[:admin], comma-separated; a name may have two keys while clients change over"),
     setting("DEMO_MODE_ACK", Kind::Bool, "false", "true", "a person has read what the demo mode switches off"),
     setting("DEMO_MODE_ACK_TS", Kind::Text, "", "1767225600", "when, in Unix seconds; at most a day ago"),
+    setting("DEMO_MODE_RESIDUAL_STRICT", Kind::Bool, "false", "true", "refuse to start while the demo principal holds roles and the demo mode is off"),
     setting("AGENT_BOOTSTRAP_TOKEN", Kind::Secret, "", "$(openssl rand -hex 32)", "with it agents enrol themselves"),
     setting("AGENT_BOOTSTRAP_TOKEN_DENY_EMPTY", Kind::Bool, "true", "false", "refuse to start without an enrolment token"),
     setting("BOOTSTRAP_TOKEN", Kind::Secret, "", "$(openssl rand -hex 32)", "one-shot token that makes the first administrator"),

@@ -1,9 +1,7 @@
 //! Why somebody may do something, or why not.
 
 use crate::grants::require_actor;
-use crate::{
-    Caller, DEMO_ACTOR, Grant, Permission, RbacStore, RolePermission, Scope, ScopeType, builtin_grants,
-};
+use crate::{Caller, DEMO_ACTOR, Grant, Permission, RbacStore, RolePermission, Scope, ScopeType, builtin_grants};
 use certctl_kernel::{Actor, ActorType, DomainError, Timestamp};
 
 /// The source of what a principal holds by what it is.

@@ -42,9 +42,8 @@ pub fn parse_scope(scope_type: Option<&str>, scope_id: Option<&str>) -> Result<S
             Some(_) => Err(DomainError::invalid("scope_type", "required", "is required with scope_id")),
         };
     };
-    let kind = ScopeType::parse(text).ok_or_else(|| {
-        DomainError::invalid("scope_type", "unknown_value", "must be one of global, profile, issuer")
-    })?;
+    let kind = ScopeType::parse(text)
+        .ok_or_else(|| DomainError::invalid("scope_type", "unknown_value", "must be one of global, profile, issuer"))?;
     Scope::from_parts(kind, id).ok_or_else(|| match kind {
         ScopeType::Global => DomainError::invalid("scope_id", "not_allowed", "must be left out with scope_type global"),
         _ => DomainError::invalid("scope_id", "required", format!("names the {text}")),
@@ -154,9 +153,10 @@ pub async fn grant_role(
     require_actor(tx, &command.actor).await?;
     guard_grant(tx, caller, &role, &command.scope, now).await?;
     let before = tx.admins_until(now).await?;
-    let stored = tx.grants(&command.actor).await?.into_iter().find(|grant| {
-        grant.role_id == role.id && grant.scope == command.scope && grant.source == grant_source::MANUAL
-    });
+    let stored =
+        tx.grants(&command.actor).await?.into_iter().find(|grant| {
+            grant.role_id == role.id && grant.scope == command.scope && grant.source == grant_source::MANUAL
+        });
     let grant = Grant {
         id: stored.as_ref().map_or_else(|| ambient.id(IdKind::Grant), |grant| grant.id.clone()),
         actor: command.actor,

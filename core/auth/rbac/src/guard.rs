@@ -116,9 +116,7 @@ mod tests {
         ] {
             assert_eq!(guard_admins(before, after), Ok(()));
         }
-        for (before, after) in
-            [(AdminsUntil::ForGood, at(9)), (at(2), at(1)), (at(1), AdminsUntil::Nobody)]
-        {
+        for (before, after) in [(AdminsUntil::ForGood, at(9)), (at(2), at(1)), (at(1), AdminsUntil::Nobody)] {
             let refused = guard_admins(before, after).expect_err("refused");
             assert!(matches!(refused, DomainError::Conflict { code: "last_admin", .. }), "{refused:?}");
         }

@@ -2,8 +2,8 @@
 //! against giving away what one does not hold.
 
 mod caller;
-mod explain;
 mod expiry;
+mod explain;
 mod grants;
 mod guard;
 mod permission;
@@ -15,8 +15,8 @@ mod scope;
 mod usage;
 
 pub use caller::{Caller, EffectivePermission, builtin_grants, effective_permissions};
-pub use explain::{Deciding, Explain, Explanation, NearMiss, Obstacle, explain, explain_access};
 pub use expiry::{expire_grants, remove_demo_residue};
+pub use explain::{Deciding, Explain, Explanation, NearMiss, Obstacle, explain, explain_access};
 pub use grants::{GrantRole, RevokeRole, check_actor, grant_role, list_grants, parse_scope, revoke_role};
 pub use guard::{
     DEMO_ACTOR, current, guard_admins, guard_against_giving_more, guard_against_taking_over, reserved, resolve_role,

@@ -1,9 +1,7 @@
 //! Exchanging the roles of a principal in one step.
 
 use crate::grants::{check_expiry, grant_details, guard_grant, holder, require_actor, require_scope};
-use crate::{
-    Caller, Grant, Permission, RbacStore, Scope, current, grant_source, guard_admins, reserved, resolve_role,
-};
+use crate::{Caller, Grant, Permission, RbacStore, Scope, current, grant_source, guard_admins, reserved, resolve_role};
 use certctl_audit::{Action, AuditEvent, AuditLog};
 use certctl_kernel::{Actor, DomainError, FieldError, IdKind, Timestamp};
 use certctl_ports::Ambient;

@@ -1,7 +1,9 @@
 //! What principals really use, and the least that would do.
 
 use crate::grants::require_actor;
-use crate::{Caller, EffectivePermission, Permission, PermissionUse, RbacStore, Scope, builtin_grants, effective_permissions};
+use crate::{
+    Caller, EffectivePermission, Permission, PermissionUse, RbacStore, Scope, builtin_grants, effective_permissions,
+};
 use certctl_kernel::{Actor, DomainError, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,6 +62,15 @@ pub fn minimal_roles(
         brought.extend(permissions.iter().copied());
         chosen.push(id);
     }
+    // What came first may have become needless by what came later.
+    for id in chosen.clone() {
+        let rest = || chosen.iter().filter(|other| **other != id);
+        let covered = |permission: &Permission| rest().any(|other| roles[*other].contains(permission));
+        if used.iter().all(|permission| missing.contains(permission) || covered(permission)) {
+            chosen.retain(|other| *other != id);
+        }
+    }
+    let brought: BTreeSet<Permission> = chosen.iter().flat_map(|id| roles[*id].iter().copied()).collect();
     if let Some((id, permissions)) = single
         && missing.is_empty()
         && excess(permissions) <= brought.difference(used).count()
@@ -100,8 +111,7 @@ pub async fn suggest_scope_down(
             permissions.insert(entry.permission);
         }
     }
-    let everywhere =
-        |permission: Permission| held.contains(&EffectivePermission { permission, scope: Scope::Global });
+    let everywhere = |permission: Permission| held.contains(&EffectivePermission { permission, scope: Scope::Global });
     // A role with a scoped entry gives other things elsewhere; only wholly global roles can be weighed by name.
     let scoped: BTreeSet<&String> =
         permitted.iter().filter(|entry| entry.scope != Scope::Global).map(|entry| &entry.role_id).collect();
@@ -118,8 +128,7 @@ pub async fn suggest_scope_down(
         .filter(|permission| held_somewhere.contains(permission) && !built_in.contains(permission))
         .collect();
     let (suggested, uncovered) = minimal_roles(&candidates, &needed);
-    let kept: BTreeSet<Permission> =
-        suggested.iter().filter_map(|id| candidates.get(id)).flatten().copied().collect();
+    let kept: BTreeSet<Permission> = suggested.iter().filter_map(|id| candidates.get(id)).flatten().copied().collect();
     let given_up = held_somewhere.difference(&kept).copied().collect();
     Ok(ScopeDown { current, suggested, used, given_up, uncovered: uncovered.into_iter().collect() })
 }

@@ -84,11 +84,8 @@ pub(crate) async fn handler(cx: Cx, mut params: QueryParams) -> Result<HttpRespo
     let (scope_type, scope_id) = (params.text("scope_type"), params.text("scope_id"));
     let actor = match (params.text("actor_type"), params.text("actor_id")) {
         (None, None) => caller.context.actor.clone(),
-        (Some(kind), Some(id)) => {
-            check_actor(&kind, &id).map_err(|_| {
-                ApiError::invalid("actor_type", "unknown_value", "must be one of User, Agent, APIKey")
-            })?
-        }
+        (Some(kind), Some(id)) => check_actor(&kind, &id)
+            .map_err(|_| ApiError::invalid("actor_type", "unknown_value", "must be one of User, Agent, APIKey"))?,
         (None, Some(_)) => return Err(ApiError::invalid("actor_type", "required", "is required with actor_id")),
         (Some(_), None) => return Err(ApiError::invalid("actor_id", "required", "is required with actor_type")),
     };
@@ -97,8 +94,7 @@ pub(crate) async fn handler(cx: Cx, mut params: QueryParams) -> Result<HttpRespo
     let scope = parse_scope(scope_type.as_deref(), scope_id.as_deref())?;
     let question = Explain { actor, permission, scope };
     let now = cx.ambient().now();
-    let found =
-        cx.read(async |tx| Ok(certctl_rbac::explain_access(tx, caller, &question, now).await?)).await?;
+    let found = cx.read(async |tx| Ok(certctl_rbac::explain_access(tx, caller, &question, now).await?)).await?;
     let reason = match &found.allowed_by {
         Some(by) if by.grant.source == "builtin" => format!("{} comes with this kind of principal", by.grant.role_id),
         Some(by) => format!("{} is granted by {} ({})", by.grant.role_id, by.grant.granted_by, by.grant.source),

@@ -122,7 +122,11 @@ impl GrantInput {
 }
 
 /// Takes a role back: the parameters of both addresses mean the same.
-async fn revoke(cx: &Cx, mut params: crate::edge::QueryParams, actor: Actor) -> Result<actix_web::HttpResponse, ApiError> {
+async fn revoke(
+    cx: &Cx,
+    mut params: crate::edge::QueryParams,
+    actor: Actor,
+) -> Result<actix_web::HttpResponse, ApiError> {
     let caller = cx.caller()?;
     let (scope_type, scope_id) = (params.text("scope_type"), params.text("scope_id"));
     params.finish()?;

@@ -66,8 +66,7 @@ pub(crate) async fn handler(cx: Cx, mut params: QueryParams) -> Result<HttpRespo
     params.finish()?;
     let now = cx.ambient().now();
     let since = now - Duration::days(i64::from(days));
-    let found =
-        cx.read(async |tx| Ok(certctl_rbac::suggest_scope_down(tx, caller, &actor, since, now).await?)).await?;
+    let found = cx.read(async |tx| Ok(certctl_rbac::suggest_scope_down(tx, caller, &actor, since, now).await?)).await?;
     cx.list(&ScopeDownBody {
         actor_id: actor.id,
         actor_type: actor.kind.as_str(),
