@@ -187,17 +187,19 @@ async fn a_key_names_the_person_who_holds_it_and_no_rotation_changes_that() {
     let db = with_catalogue().await;
     let mut tx = db.begin().await;
     let owned = CreateKey { owner_user_id: Some("ada".into()), ..command("ada-laptop", &["viewer"]) };
-    let key = create_key(tx.stores(), &db.ambient, &alice(), owned).await.expect("a key");
+    let key = create_key(tx.stores(), &db.ambient, &product(), owned).await.expect("a key");
     let loud = CreateKey { owner_user_id: Some("Ada".into()), ..command("ada-phone", &["viewer"]) };
-    let refused = create_key(tx.stores(), &db.ambient, &alice(), loud).await;
+    let refused = create_key(tx.stores(), &db.ambient, &product(), loud).await;
     assert!(matches!(refused, Err(DomainError::Validation(ref errors)) if errors[0].field == "owner_user_id"));
     let to_bob = RotateKey { owner_user_id: Some("bob".into()), ..RotateKey::DEFAULT };
-    let refused = rotate_key(tx.stores(), &db.ambient, &alice(), &key.id, to_bob.clone()).await;
+    let refused = rotate_key(tx.stores(), &db.ambient, &product(), &key.id, to_bob.clone()).await;
     assert!(matches!(refused, Err(DomainError::Conflict { code: "owner_fixed", .. })), "{refused:?}");
-    let next = rotate_key(tx.stores(), &db.ambient, &alice(), &key.id, RotateKey::DEFAULT).await.expect("a successor");
+    let next =
+        rotate_key(tx.stores(), &db.ambient, &product(), &key.id, RotateKey::DEFAULT).await.expect("a successor");
     assert_eq!(next.owner_user_id.as_deref(), Some("ada"));
-    let nobodys = create_key(tx.stores(), &db.ambient, &alice(), command("nobody", &["viewer"])).await.expect("a key");
-    let bobs = rotate_key(tx.stores(), &db.ambient, &alice(), &nobodys.id, to_bob).await.expect("a successor");
+    let nobodys =
+        create_key(tx.stores(), &db.ambient, &product(), command("nobody", &["viewer"])).await.expect("a key");
+    let bobs = rotate_key(tx.stores(), &db.ambient, &product(), &nobodys.id, to_bob).await.expect("a successor");
     assert_eq!((nobodys.owner_user_id, bobs.owner_user_id.as_deref()), (None, Some("bob")));
     let stored = tx.key_for_update(&next.id).await.expect("read").expect("there");
     assert_eq!(stored.owner_user_id.as_deref(), Some("ada"));

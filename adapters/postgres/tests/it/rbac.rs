@@ -35,7 +35,7 @@ fn key_actor(name: &str) -> Actor {
 async fn key(db: &TestDatabase, name: &str, roles: &[&str]) -> (String, String) {
     let mut tx = db.begin().await;
     let roles = roles.iter().map(ToString::to_string).collect();
-    let command = CreateKey { name: name.to_owned(), roles, expires_at: None };
+    let command = CreateKey { name: name.to_owned(), roles, expires_at: None, owner_user_id: None };
     let made = create_key(tx.stores(), &db.ambient, &product(), command).await.expect("a key");
     tx.save().await.expect("a commit");
     (made.id, made.secret.expose().clone())
@@ -162,7 +162,7 @@ async fn the_last_administrator_is_kept_on_every_path() {
     let outcome = delete_key(tx.stores(), &db.ambient, &product(), &id).await;
     tx.discard().await.expect("a rollback");
     assert_eq!(code(&outcome), "last_admin");
-    let rotated = RotateKey { overlap: Duration::ZERO, expires_at: soon };
+    let rotated = RotateKey { overlap: Duration::ZERO, expires_at: soon, owner_user_id: None };
     let mut tx = db.begin().await;
     let outcome = rotate_key(tx.stores(), &db.ambient, &product(), &id, rotated).await.map(|_| ());
     tx.discard().await.expect("a rollback");
@@ -238,7 +238,12 @@ async fn nobody_gives_what_it_does_not_hold() {
     assert_eq!(code(&outcome), "forbidden");
     let clone = CreateRole { name: "mine".to_owned(), clone_of: Some("admin".to_owned()), ..CreateRole::default() };
     assert_eq!(code(&create_role(tx.stores(), &db.ambient, &desk, clone).await.map(|_| ())), "forbidden");
-    let made = CreateKey { name: "back-door".to_owned(), roles: vec!["operator".to_owned()], expires_at: None };
+    let made = CreateKey {
+        name: "back-door".to_owned(),
+        roles: vec!["operator".to_owned()],
+        expires_at: None,
+        owner_user_id: None,
+    };
     assert_eq!(code(&create_key(tx.stores(), &db.ambient, &desk, made).await.map(|_| ())), "forbidden");
     let wanted = WantedRole { role: "operator".to_owned(), scope: Scope::Global, expires_at: None };
     let swap = ReplaceRoles { actor: key_actor("desk"), roles: vec![wanted] };
