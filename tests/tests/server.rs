@@ -4,6 +4,7 @@
 
 mod defences;
 mod faults;
+mod sealing;
 
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};

@@ -18,6 +18,7 @@ mod policy;
 mod pool;
 mod rate_limits;
 mod rbac;
+mod secrets;
 mod stats;
 mod status;
 mod targets;

@@ -55,6 +55,36 @@ impl Cluster {
     }
 }
 
+/// How to reach the cluster of another process, which holds the lock of its data directory and runs it.
+pub struct Running {
+    sockets: PathBuf,
+    password: Secret<String>,
+}
+
+impl Running {
+    /// Looks into `data_dir`; changes nothing there.
+    pub fn find(data_dir: &Path) -> Result<Self, PrivatePostgresError> {
+        let password = stored_password(&data_dir.join("postgres.password"))?;
+        let missing = || PrivatePostgresError::NotReady("its server has not made it yet".to_owned());
+        Ok(Self { sockets: socket_folder(data_dir), password: password.ok_or_else(missing)? })
+    }
+
+    /// The folder of the Unix socket.
+    pub fn socket_dir(&self) -> &Path {
+        &self.sockets
+    }
+
+    /// Role and database.
+    pub const fn name(&self) -> &'static str {
+        NAME
+    }
+
+    /// The role's password.
+    pub const fn password(&self) -> &Secret<String> {
+        &self.password
+    }
+}
+
 /// Makes the cluster in `data_dir` if it is not there yet. A crash half-way leaves nothing that a later start would
 /// take for a cluster. The caller holds the lock of `data_dir`.
 pub async fn prepare(data_dir: &Path, random: &dyn Random) -> Result<Cluster, PrivatePostgresError> {

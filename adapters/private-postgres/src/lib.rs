@@ -13,7 +13,7 @@ mod runtime_user;
 mod supervisor;
 
 pub use binaries::Binaries;
-pub use cluster::{Cluster, prepare};
+pub use cluster::{Cluster, Running, prepare};
 pub use supervisor::PrivatePostgres;
 
 use std::path::PathBuf;

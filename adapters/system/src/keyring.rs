@@ -4,9 +4,10 @@
 //! start, with Argon2id and the installation's salt; each blob has a key of its own by HKDF-SHA256 over that and the
 //! blob's salt. The cell that the blob lives in is authenticated with it.
 
+use crate::legacy;
 use argon2::{Algorithm, Argon2, Params, Version};
 use certctl_kernel::Secret;
-use certctl_ports::{Random, SealContext, SealError, Sealer};
+use certctl_ports::{KeyId, Random, SealContext, SealError, Sealer, SealingKeys};
 use data_encoding::BASE64URL_NOPAD;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::hkdf;
@@ -69,6 +70,8 @@ pub struct MasterKey {
 struct Derived {
     kid: [u8; KID],
     prk: hkdf::Prk,
+    /// For blobs of the Go certctl, which stretches it in its own way.
+    passphrase: Secret<String>,
 }
 
 /// Passphrases, stretched: the first seals, all open.
@@ -102,7 +105,7 @@ impl Keyring {
             if derived.iter().any(|other| other.kid == kid) {
                 return Err(KeyringError::DuplicateId);
             }
-            derived.push(Derived { kid, prk });
+            derived.push(Derived { kid, prk, passphrase: key.passphrase.clone() });
         }
         Ok(Self { keys: derived, random })
     }
@@ -203,6 +206,24 @@ impl Sealer for Keyring {
     }
 }
 
+impl SealingKeys for Keyring {
+    fn writing(&self) -> KeyId {
+        // `new` refuses an empty list.
+        self.keys.first().map_or(KeyId([0; KID]), |key| KeyId(key.kid))
+    }
+
+    fn keys(&self) -> Vec<KeyId> {
+        self.keys.iter().map(|key| KeyId(key.kid)).collect()
+    }
+
+    fn open_any(&self, blob: &[u8], context: SealContext<'_>) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        let ours = self.open(blob, context);
+        let Err(error) = ours else { return ours };
+        let opened = self.keys.iter().find_map(|key| legacy::open(&key.passphrase, blob));
+        opened.ok_or(error)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -282,5 +303,19 @@ mod tests {
             damaged[index] ^= 1;
             assert!(keyring.open(&damaged, CELL).is_err(), "octet {index}");
         }
+    }
+
+    #[test]
+    fn it_tells_its_keys_and_opens_what_the_go_certctl_sealed() {
+        let rotated = ring(&[master("k2", NEW), master("k1", OLD)], 1);
+        assert_eq!(rotated.writing().to_string(), "k2");
+        assert_eq!(rotated.keys().iter().map(ToString::to_string).collect::<Vec<_>>(), ["k2", "k1"]);
+        let blob = legacy::tests::blob(2, OLD, b"secret");
+        assert_eq!(rotated.open_any(&blob, CELL).expect("opens").as_slice(), b"secret");
+        assert_eq!(rotated.open(&blob, CELL).err(), Some(SealError::Broken), "but not at run time");
+        let ours = rotated.seal(b"secret", CELL).expect("seals");
+        assert_eq!(rotated.open_any(&ours, CELL).expect("opens").as_slice(), b"secret");
+        let other = SealContext { row_id: "iss-2", ..CELL };
+        assert_eq!(rotated.open_any(&ours, other).err(), Some(SealError::Broken), "ours stay tied to their cell");
     }
 }

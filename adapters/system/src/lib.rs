@@ -2,6 +2,7 @@
 
 mod clock;
 mod keyring;
+mod legacy;
 mod random;
 mod witness;
 

@@ -39,6 +39,8 @@ pub(crate) enum BootError {
         "the schema is not current ({0}) and CERTCTL_MIGRATIONS_VIA_HOOK is set: run `certctl-server migrate` first"
     )]
     SchemaOld(String),
+    #[error("the schema is not that of this build ({0}): run `certctl-server migrate`, or use the build that made it")]
+    SchemaOf(String),
     #[error(
         "nobody can sign in: set CERTCTL_BOOTSTRAP_TOKEN to make the first administrator, or CERTCTL_API_KEYS_NAMED"
     )]
@@ -48,6 +50,8 @@ pub(crate) enum BootError {
          clear them with POST /api/v1/auth/demo-residual/cleanup"
     )]
     DemoResidue(usize),
+    #[error(transparent)]
+    Secrets(#[from] certctl_secrets::Unreadable),
     #[error("the local CA can't be used: {0}")]
     LocalCa(String),
     #[error("the audit log: {0}")]
@@ -134,15 +138,20 @@ pub(crate) async fn parts(config: &Config) -> Result<Parts, BootError> {
     Ok(Parts { ambient, data_dir, pair, bootstrap_ca, database, private, sealer, log })
 }
 
-async fn prepare(config: &Config, database: &Postgres, ambient: &Ambient) -> Result<Arc<dyn Sealer>, BootError> {
+/// The configured keys, stretched.
+pub(crate) async fn keyring(config: &Config, database: &Postgres, ambient: &Ambient) -> Result<Keyring, BootError> {
     let salt = database.installation_salt(ambient.octets::<16>()).await?;
     let masters: Vec<MasterKey> = config
         .encryption_keys
         .iter()
         .map(|(id, passphrase)| MasterKey { id: id.clone(), passphrase: passphrase.clone() })
         .collect();
-    let random = Arc::clone(&ambient.random);
-    let sealer = Keyring::new(&masters, &salt, Strength::FULL, random)?;
+    Ok(Keyring::new(&masters, &salt, Strength::FULL, Arc::clone(&ambient.random))?)
+}
+
+async fn prepare(config: &Config, database: &Postgres, ambient: &Ambient) -> Result<Arc<dyn Sealer>, BootError> {
+    let sealer = keyring(config, database, ambient).await?;
+    certctl_secrets::check(database.read().await?.stores(), &sealer).await?;
 
     let mut unit = database.begin().await?;
     if unit.stores().sync_catalogue().await? {

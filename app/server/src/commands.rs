@@ -51,6 +51,15 @@ pub(crate) enum Command {
                       export CERTCTL_CONFIG_ENCRYPTION_KEY_FILE=/etc/certctl/encryption.key"
     )]
     Keys(KeysCommand),
+    /// What is sealed in the database, and under which key.
+    #[command(subcommand, after_help = "Example:\n  certctl-server secrets status\n\nWorks beside a running server.")]
+    Secrets(SecretsCommand),
+    /// Seal every secret in the database anew under the first key of the keyring.
+    #[command(after_help = "Example, the new key k2 before the old k1:\n  \
+                      CERTCTL_CONFIG_ENCRYPTION_KEYS=\"k2:$NEW,k1:$OLD\" certctl-server reseal --dry-run\n\n\
+                      Works beside a running server, which must know both keys. A run that was cut short is taken up \
+                      by the next. Exit 0: all is under the first key; 1: some values could not be moved, or an error.")]
+    Reseal(Reseal),
 }
 
 #[derive(Args, Default)]
@@ -85,8 +94,34 @@ pub(crate) enum TlsCommand {
 
 #[derive(Subcommand)]
 pub(crate) enum KeysCommand {
-    /// Print a fresh value for CERTCTL_CONFIG_ENCRYPTION_KEY.
-    Init,
+    /// Print a fresh value for CERTCTL_CONFIG_ENCRYPTION_KEY, or with --id an entry of CERTCTL_CONFIG_ENCRYPTION_KEYS.
+    Init {
+        /// Name of the key in the keyring, 1 to 4 characters.
+        #[arg(long, value_parser = key_id)]
+        id: Option<String>,
+    },
+}
+
+fn key_id(text: &str) -> Result<String, String> {
+    let sound =
+        (1..=4).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b':' | b','));
+    if sound { Ok(text.to_owned()) } else { Err("must have 1 to 4 visible characters, none of them : or ,".to_owned()) }
+}
+
+#[derive(Subcommand)]
+pub(crate) enum SecretsCommand {
+    /// Print how many values each column has under each key. Exit 3 when a server with these keys would not start.
+    Status,
+}
+
+#[derive(Args)]
+pub(crate) struct Reseal {
+    /// Open every value and tell what would be moved; change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Values of one transaction.
+    #[arg(long, default_value = "50", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) batch: u16,
 }
 
 impl ConfigCommand {

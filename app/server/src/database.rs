@@ -4,7 +4,7 @@ use crate::config::Config;
 use certctl_kernel::Secret;
 use certctl_ports::Ambient;
 use certctl_postgres::{ConnectError, PoolSettings, Postgres, TlsMode};
-use certctl_private_postgres::{PrivatePostgres, PrivatePostgresError, prepare};
+use certctl_private_postgres::{PrivatePostgres, PrivatePostgresError, Running, prepare};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use std::path::Path;
@@ -27,28 +27,46 @@ pub(crate) struct Opened {
     pub(crate) private: Option<PrivatePostgres>,
 }
 
-/// Starts the private PostgreSQL in the data directory, or uses the operator's.
-pub(crate) async fn open(config: &Config, data_dir: &Path, ambient: &Ambient) -> Result<Opened, DatabaseError> {
-    let settings = PoolSettings {
+fn pools(config: &Config) -> PoolSettings {
+    PoolSettings {
         max_connections: config.database_max_conns,
         acquire_timeout: config.database_acquire_timeout,
         connect_timeout: config.database_connect_timeout,
         statement_timeout: config.database_statement_timeout,
         application_name: "certctl-server".to_owned(),
-    };
-    if let Some(url) = &config.database_url {
-        let (pg, tls) = from_url(url, config.database_allow_plaintext)?;
-        return Ok(Opened { database: Postgres::new(pg, tls, &settings, ambient.clone())?, private: None });
+    }
+}
+
+/// Starts the private PostgreSQL in the data directory, or uses the operator's.
+pub(crate) async fn open(config: &Config, data_dir: &Path, ambient: &Ambient) -> Result<Opened, DatabaseError> {
+    if let Some(database) = external(config, ambient)? {
+        return Ok(Opened { database, private: None });
     }
     let cluster = prepare(data_dir, ambient.random.as_ref()).await?;
-    let mut pg = tokio_postgres::Config::new();
-    pg.host_path(cluster.socket_dir())
-        .user(cluster.name())
-        .dbname(cluster.name())
-        .password(cluster.password().expose());
+    let pg = private(cluster.socket_dir(), cluster.name(), cluster.password());
     let private = PrivatePostgres::start(cluster).await?;
-    let database = Postgres::new(pg, TlsMode::Off, &settings, ambient.clone())?;
+    let database = Postgres::new(pg, TlsMode::Off, &pools(config), ambient.clone())?;
     Ok(Opened { database, private: Some(private) })
+}
+
+/// The operator's PostgreSQL, if there is one.
+pub(crate) fn external(config: &Config, ambient: &Ambient) -> Result<Option<Postgres>, DatabaseError> {
+    let Some(url) = &config.database_url else { return Ok(None) };
+    let (pg, tls) = from_url(url, config.database_allow_plaintext)?;
+    Ok(Some(Postgres::new(pg, tls, &pools(config), ambient.clone())?))
+}
+
+/// The private PostgreSQL that another process runs in the data directory.
+pub(crate) fn running(config: &Config, data_dir: &Path, ambient: &Ambient) -> Result<Postgres, DatabaseError> {
+    let running = Running::find(data_dir)?;
+    let pg = private(running.socket_dir(), running.name(), running.password());
+    Ok(Postgres::new(pg, TlsMode::Off, &pools(config), ambient.clone())?)
+}
+
+fn private(sockets: &Path, name: &str, password: &Secret<String>) -> tokio_postgres::Config {
+    let mut pg = tokio_postgres::Config::new();
+    pg.host_path(sockets).user(name).dbname(name).password(password.expose());
+    pg
 }
 
 fn from_url(url: &Secret<String>, allow_plaintext: bool) -> Result<(tokio_postgres::Config, TlsMode), DatabaseError> {

@@ -11,12 +11,13 @@ mod local_issuer;
 mod logging;
 mod metrics;
 mod scheduler;
+mod secrets;
 mod serve;
 mod tls;
 
 use certctl_postgres::MigrationStatus;
 use clap::Parser as _;
-use commands::{Cli, Command, KeysCommand, Serve, TlsCommand};
+use commands::{Cli, Command, KeysCommand, SecretsCommand, Serve, TlsCommand};
 use config::Config;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -39,11 +40,20 @@ fn main() -> ExitCode {
             print!("{}", certctl_http::openapi::document(&certctl_http::routes::all()));
             ExitCode::SUCCESS
         }
-        Command::Keys(KeysCommand::Init) => {
+        Command::Keys(KeysCommand::Init { id }) => {
             let random = certctl_system::SystemRandom::new();
-            println!("{}", certctl_system::Keyring::generate_passphrase(&random).expose());
+            let entry = id.map(|id| format!("{id}:")).unwrap_or_default();
+            println!("{entry}{}", certctl_system::Keyring::generate_passphrase(&random).expose());
             ExitCode::SUCCESS
         }
+        Command::Secrets(SecretsCommand::Status) => match typed() {
+            Ok(config) => actix_web::rt::System::new().block_on(secrets::status(&config)),
+            Err(()) => ExitCode::FAILURE,
+        },
+        Command::Reseal(arguments) => match typed() {
+            Ok(config) => actix_web::rt::System::new().block_on(secrets::reseal(&config, &arguments)),
+            Err(()) => ExitCode::FAILURE,
+        },
         Command::Tls(TlsCommand::Ca) => print_ca(&raw),
         Command::Migrate(arguments) => match typed() {
             Ok(config) => actix_web::rt::System::new().block_on(migrate(&config, arguments.check)),

@@ -1,12 +1,14 @@
 //! What the loops and the connection pool tell monitoring.
 
-use certctl_kernel::Timestamp;
+use certctl_kernel::{StoreError, Timestamp};
+use certctl_ports::SealedForm;
 use certctl_postgres::Postgres;
+use certctl_unit_of_work::Database;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{
-    GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, register_gauge_vec, register_histogram_vec,
-    register_int_counter_vec,
+    GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, register_gauge_vec,
+    register_histogram_vec, register_int_counter_vec, register_int_gauge_vec,
 };
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -26,6 +28,28 @@ static LAST_SUCCESS: LazyLock<GaugeVec> = LazyLock::new(|| {
     let help = "When this replica last ran the loop to a good end, in Unix seconds.";
     register_gauge_vec!("certctl_loop_last_success_timestamp_seconds", help, &["loop"]).expect("registered once")
 });
+
+static SECRETS: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    let help = "Sealed values in the database by form and key.";
+    register_int_gauge_vec!("certctl_secret_blobs", help, &["version", "kid"]).expect("registered once")
+});
+
+/// Counts sealed values by the key that they need.
+pub(crate) async fn count_secrets(database: &dyn Database) -> Result<(), StoreError> {
+    let counts = database.read().await?.stores().sealed_counts().await?;
+    // A key that nothing needs any more leaves the figures with it.
+    SECRETS.reset();
+    for count in counts {
+        let (version, key) = match count.form {
+            SealedForm::V1 => ("1", String::new()),
+            SealedForm::V2 => ("2", String::new()),
+            SealedForm::V3 => ("3", String::new()),
+            SealedForm::V4(key) => ("4", key.to_string()),
+        };
+        SECRETS.with_label_values(&[version, key.as_str()]).add(count.blobs);
+    }
+    Ok(())
+}
 
 /// Counts a run that ended `at` with `result`.
 pub(crate) fn observe(name: &str, result: &str, took: Duration, at: Timestamp) {

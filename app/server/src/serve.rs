@@ -137,7 +137,7 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
     let sealing =
         audit_log::run(Arc::clone(&parts.log), Arc::clone(&database), parts.ambient.clone(), stopping.clone());
     let scheduler = Scheduler { database: Arc::clone(&database), ambient: parts.ambient.clone(), stopping };
-    let reporting = tokio::spawn(report_refusals(app.clone()));
+    let reporting = tokio::spawn(report(app.clone(), Arc::clone(&database)));
     let mut loops = start_loops(config, &scheduler, &app);
     let usage = access::write_usage_down(parts.database.clone(), app.clone(), scheduler.stopping.clone());
     loops.push(tokio::spawn(usage));
@@ -226,9 +226,12 @@ fn start_loops(config: &Config, scheduler: &Scheduler, app: &AppConfig) -> Vec<t
     loops
 }
 
-/// Every replica tells of its own refusals, so this is no loop of the scheduler.
-async fn report_refusals(app: AppConfig) {
+/// Every replica tells of its own refusals and shows its own figures, so this is no loop of the scheduler.
+async fn report(app: AppConfig, database: Arc<dyn Database>) {
     loop {
+        if let Err(error) = crate::metrics::count_secrets(database.as_ref()).await {
+            tracing::warn!(%error, "sealed values could not be counted");
+        }
         tokio::time::sleep(REPORT).await;
         app.state.report_refusals().await;
     }

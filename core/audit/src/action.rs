@@ -91,6 +91,7 @@ actions! {
     AuditVerifyRequested = "audit.verify_requested", Auth, "audit";
     AuditBreakDetected = "audit.break_detected", Auth, "audit";
     AuditArchived = "audit.archived", Auth, "audit";
+    SecretsResealed = "secrets.resealed", Config, "secret";
     SchemaMigrated = "schema.migrated", Config, "server";
     CreateTeam = "create_team", Config, "team";
     UpdateTeam = "update_team", Config, "team";

@@ -16,5 +16,5 @@ pub use announce::{Announcer, Change};
 pub use clock::Clock;
 pub use random::Random;
 pub use rate_limit::{Bucket, Decision, Quota, RateLimits, Verdict};
-pub use sealing::{SealContext, SealError, Sealer};
+pub use sealing::{KeyId, SEALED_HEAD, SealContext, SealError, SealedForm, Sealer, SealingKeys};
 pub use signing::{KeyAlgorithm, KeyError, KeyGenerator, SignatureAlgorithm, SigningKey};

@@ -41,6 +41,7 @@ pub trait Stores:
     + certctl_ca::CaStore
     + certctl_issuance::IssuanceStore
     + certctl_revocation::StatusStore
+    + certctl_secrets::SecretStore
     + certctl_stats::StatsStore
 {
 }

@@ -23,6 +23,7 @@ mod policy;
 mod rate_limits;
 mod rbac;
 mod schema;
+mod secrets;
 mod stats;
 mod status;
 mod support;

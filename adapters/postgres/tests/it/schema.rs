@@ -1,6 +1,7 @@
 //! Rules that every table keeps, read from the database's own catalogue.
 
 use crate::support::TestDatabase;
+use certctl_secrets::SealedColumn;
 
 const WITHOUT_INDEX: &str = "SELECT c.conrelid::regclass || ': ' || c.conname FROM pg_constraint c \
          WHERE c.contype = 'f' AND c.conparentid = 0 AND NOT EXISTS ( \
@@ -80,4 +81,35 @@ async fn the_rules_notice_who_breaks_them() {
         .expect("tables");
     assert_eq!(offenders(&db, WITHOUT_INDEX).await, ["org.b: b_a_id_fkey"]);
     assert_eq!(offenders(&db, TWICE).await, ["org.b_a_id_idx = org.b_x_idx"]);
+}
+
+/// Octets that anybody may read: certificates, CRLs, hashes and signatures.
+const PUBLIC_OCTETS: &[&str] = &[
+    "audit.checkpoints.root_hash",
+    "audit.log.leaf_hash",
+    "audit.nodes.hash",
+    "audit.verifications.frontier",
+    "audit.verifications.root_hash",
+    "ca.ca_certificates.cert_der",
+    "inventory.orphan_issuances.der",
+    "status.crls.crl_der",
+    "status.ocsp_responders.cert_der",
+];
+
+#[tokio::test]
+async fn every_octet_column_is_known_to_be_sealed_or_known_to_be_public() {
+    let db = TestDatabase::new().await;
+    let columns = "SELECT a.attrelid::regclass || '.' || a.attname FROM pg_attribute a \
+         JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p') AND NOT c.relispartition \
+         JOIN pg_namespace n ON n.oid = c.relnamespace \
+           AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') \
+         WHERE a.atttypid IN ('bytea'::regtype, 'bytea[]'::regtype) AND NOT a.attisdropped AND a.attnum > 0 ORDER BY 1";
+    let mut known: Vec<String> = PUBLIC_OCTETS.iter().map(ToString::to_string).collect();
+    known.extend(SealedColumn::ALL.iter().map(ToString::to_string));
+    known.sort_unstable();
+    assert_eq!(offenders(&db, columns).await, known, "a sealed column belongs into SealedColumn::ALL");
+    let hidden = "SELECT a.attrelid::regclass || '.' || a.attname FROM pg_attribute a \
+         JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p') AND NOT c.relispartition \
+         WHERE a.attname ~ '(^sealed|_sealed$|_enc$|_encrypted$)' AND a.atttypid <> 'bytea'::regtype";
+    assert_eq!(offenders(&db, hidden).await, Vec::<String>::new(), "sealed values are octets");
 }
