@@ -17,6 +17,8 @@ const ADDED: &[(&str, &str, &str)] = &[
     ("DELETE", "/api/v1/auth/actors/{type}/{id}/roles/{role_id}", "roles could be granted to keys only"),
     ("GET", "/api/v1/auth/actors/{type}/{id}/scope-down", "suggestions came from guesses of the client"),
     ("GET", "/api/v1/auth/explain", "nobody could see which grant decides"),
+    ("POST", "/api/v1/approvals/{id}/withdraw", "who asked may take it back"),
+    ("POST", "/api/v1/approvals/{id}/comments", "a decision needs a conversation"),
     ("POST", "/api/v1/certificates/{id}/versions", "issue from a CSR that the operator holds"),
     ("GET", "/api/v1/audit/checkpoint", "the signed head of the sealed log"),
     ("POST", "/api/v1/audit/checkpoint", "the signed head of the sealed log, now"),

@@ -3,6 +3,7 @@
 //! `edge` holds the pipeline every request passes; each resource has a folder with one file an operation.
 
 mod agents;
+mod approvals;
 mod audit;
 mod auth;
 mod certificates;

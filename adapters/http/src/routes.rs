@@ -20,5 +20,6 @@ pub fn all() -> Vec<Route> {
     routes.extend(crate::jobs::routes());
     routes.extend(crate::stats::routes());
     routes.extend(crate::metrics::routes());
+    routes.extend(crate::approvals::routes());
     routes
 }

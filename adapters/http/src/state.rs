@@ -6,6 +6,7 @@ use crate::edge::{ApiError, PermissionUsage, TrustedProxies};
 use crate::metrics::MetricsState;
 use crate::pki::StatusService;
 use certctl_agents::EnrolmentToken;
+use certctl_approval::ApprovalSettings;
 use certctl_audit_log::SealedLog;
 use certctl_port_issuer::IssuerRegistry;
 use certctl_port_target::TargetCatalogue;
@@ -62,6 +63,8 @@ pub struct HttpSettings {
     pub exports_per_hour: u32,
     /// OCSP requests an address may make in a minute; 0 means no limit.
     pub ocsp_per_minute: u32,
+    /// How approvals work.
+    pub approvals: ApprovalSettings,
     /// How long a request may take.
     pub request_timeout: Duration,
     /// `api-key` or `none`, for sign-in pages.

@@ -332,7 +332,7 @@ impl JobStore for PgUnitOfWork {
 
     async fn unanswered_requests(&mut self, before: Timestamp, limit: i64) -> Result<Vec<Job>, StoreError> {
         self.some_jobs(
-            "j.status IN ('AwaitingCSR', 'AwaitingApproval') AND j.state_entered_at < $1 \
+            "j.status = 'AwaitingCSR' AND j.state_entered_at < $1 \
              ORDER BY j.state_entered_at, j.id LIMIT $2",
             &[&before, &limit],
         )

@@ -1,6 +1,7 @@
 //! PostgreSQL: every store trait over tokio-postgres and deadpool. The only place with SQL.
 
 mod agents;
+mod approvals;
 mod audit;
 mod audit_log;
 mod ca;

@@ -22,6 +22,7 @@ pub(crate) fn encode(change: &Change) -> String {
         Change::Access => "access".to_owned(),
         Change::Issuer(id) => format!("issuer\u{1f}{id}"),
         Change::Revocation(ca, serial) => format!("revocation\u{1f}{ca}\u{1f}{serial}"),
+        Change::Approval(id) => format!("approval\u{1f}{id}"),
     }
 }
 
@@ -30,6 +31,7 @@ fn decode(payload: &str) -> Option<Change> {
     match (parts.next()?, parts.next(), parts.next()) {
         ("access", None, None) => Some(Change::Access),
         ("issuer", Some(id), None) => Some(Change::Issuer(id.to_owned())),
+        ("approval", Some(id), None) => Some(Change::Approval(id.to_owned())),
         ("revocation", Some(ca), Some(serial)) => Some(Change::Revocation(ca.to_owned(), serial.to_owned())),
         _ => None,
     }
@@ -95,9 +97,12 @@ mod tests {
 
     #[test]
     fn announcements_survive_the_channel() {
-        for change in
-            [Change::Access, Change::Issuer("iss-local".into()), Change::Revocation("ica-1".into(), "00ff".into())]
-        {
+        for change in [
+            Change::Access,
+            Change::Issuer("iss-local".into()),
+            Change::Revocation("ica-1".into(), "00ff".into()),
+            Change::Approval("apr-1".into()),
+        ] {
             assert_eq!(decode(&encode(&change)), Some(change));
         }
         assert_eq!(decode("nonsense"), None);

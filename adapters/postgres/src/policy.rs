@@ -175,11 +175,12 @@ impl ProfileStore for PgUnitOfWork {
         let row = self
             .query_one(
                 "SELECT (SELECT count(*) FROM inventory.certificates WHERE certificate_profile_id = $1), \
-                   (SELECT count(*) FROM policy.renewal_policies WHERE certificate_profile_id = $1)",
+                   (SELECT count(*) FROM policy.renewal_policies WHERE certificate_profile_id = $1), \
+                   (SELECT count(*) FROM approval.requests WHERE profile_id = $1)",
                 &[&id],
             )
             .await?;
-        Ok(ProfileUsage { certificates: row.get(0), renewal_policies: row.get(1) })
+        Ok(ProfileUsage { certificates: row.get(0), renewal_policies: row.get(1), approvals: row.get(2) })
     }
 
     async fn detach_profile(&mut self, id: &str) -> Result<(), StoreError> {

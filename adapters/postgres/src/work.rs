@@ -3,6 +3,7 @@
 use crate::jobs::unreadable;
 use crate::unit_of_work::PgUnitOfWork;
 use async_trait::async_trait;
+use certctl_approval::Subject;
 use certctl_deployment::{ClaimedTarget, ClaimedWork, DeploymentRecord, Leases, WorkState, WorkStore};
 use certctl_inventory::CertificateStatus;
 use certctl_jobs::{JobStatus, JobType};
@@ -242,13 +243,16 @@ impl RenewalStore for PgUnitOfWork {
     async fn due_certificates(&mut self, now: Timestamp, limit: i64) -> Result<Vec<DueCertificate>, StoreError> {
         let rows = self
             .query(
-                "SELECT c.id, c.status, c.expires_at, c.next_renewal_at, p.max_retries \
+                "SELECT c.id, c.status, c.expires_at, c.next_renewal_at, p.max_retries, \
+                   coalesce(f.requires_approval, false), c.common_name, c.sans, c.owner_id, c.team_id, c.issuer_id, c.certificate_profile_id \
                  FROM inventory.certificates c JOIN policy.renewal_policies p ON p.id = c.renewal_policy_id \
                    JOIN ca.issuers i ON i.id = c.issuer_id \
                    LEFT JOIN policy.certificate_profiles f ON f.id = c.certificate_profile_id \
                  WHERE c.next_renewal_at <= $1 AND c.status NOT IN ('Archived', 'Revoked') \
                    AND c.status IN ('Active', 'Expiring', 'Expired', 'Failed') AND p.auto_renew AND i.enabled \
-                   AND (f.id IS NULL OR (f.enabled AND NOT f.requires_approval)) \
+                   AND (c.certificate_profile_id IS NULL OR f.enabled) \
+                   AND NOT EXISTS (SELECT FROM approval.requests r WHERE r.certificate_id = c.id \
+                     AND r.kind = 'cert_issuance' AND r.state = 'pending') \
                    AND EXISTS (SELECT FROM inventory.certificate_targets a JOIN fleet.targets t ON t.id = a.target_id \
                      WHERE a.certificate_id = c.id AND t.enabled AND t.retired_at IS NULL) \
                    AND NOT EXISTS (SELECT FROM work.jobs j WHERE j.certificate_id = c.id \
@@ -259,12 +263,27 @@ impl RenewalStore for PgUnitOfWork {
             .await?;
         rows.iter()
             .map(|row| {
+                let requires_approval: bool = row.get(5);
+                let profile_id: Option<Id> = row.get(11);
+                let gated = match profile_id {
+                    Some(profile_id) if requires_approval => Some(Subject {
+                        certificate_id: row.get(0),
+                        common_name: row.get(6),
+                        sans: row.get(7),
+                        owner_id: row.get(8),
+                        team_id: row.get(9),
+                        issuer_id: row.get(10),
+                        profile_id,
+                    }),
+                    _ => None,
+                };
                 Ok(DueCertificate {
                     certificate_id: row.get(0),
                     status: status(row, 1)?,
                     expires_at: row.get(2),
                     due_at: row.get(3),
                     max_retries: row.get(4),
+                    gated,
                 })
             })
             .collect()

@@ -7,6 +7,7 @@ use crate::{access, audit_log, local_issuer, tls};
 use actix_web::HttpServer;
 use actix_web::dev::ServerHandle;
 use certctl_agents::{EnrolmentToken, FleetSettings, agent_offline_sweep};
+use certctl_approval::{ApprovalSettings, ExpirySettings, expire_due};
 use certctl_audit::{Action, AuditEvent};
 use certctl_http::edge::ApiError;
 use certctl_http::{AppConfig, AppState, Backends, Bootstrap, HttpSettings, KeyAuthenticator, RateLimitSettings};
@@ -48,12 +49,17 @@ fn settings(config: &Config) -> HttpSettings {
         limit_idle: config.rate_limit_bucket_ttl,
         exports_per_hour: config.exports_per_hour,
         ocsp_per_minute: config.ocsp_per_minute,
+        approvals: approvals(config),
         request_timeout: Duration::from_secs(110),
         auth_type: if config.auth_none { "none" } else { "api-key" },
         version: env!("CARGO_PKG_VERSION"),
         commit: env!("CERTCTL_COMMIT"),
         compiler: env!("CERTCTL_COMPILER"),
     }
+}
+
+fn approvals(config: &Config) -> ApprovalSettings {
+    ApprovalSettings { timeout: certctl_time(config.awaiting_approval_timeout), bypass: config.approval_bypass }
 }
 
 fn certctl_time(duration: Duration) -> time::Duration {
@@ -175,6 +181,7 @@ const TIDY: Duration = Duration::from_mins(5);
 fn start_loops(config: &Config, scheduler: &Scheduler, app: &AppConfig) -> Vec<tokio::task::JoinHandle<()>> {
     let (crls, responders) = (app.clone(), app.clone());
     let sweeps = SweepSettings { csr_timeout: certctl_time(config.awaiting_csr_timeout), ..SweepSettings::default() };
+    let approvals = approvals(config);
     let serving = |error: ApiError| DomainError::Internal { reason: error.to_string() };
     let mut loops = vec![
         scheduler.every("crl-generation", config.crl_interval, async move |_: &mut dyn Stores, _: &Ambient| {
@@ -186,8 +193,8 @@ fn start_loops(config: &Config, scheduler: &Scheduler, app: &AppConfig) -> Vec<t
         scheduler.every(
             "renewal-check",
             config.renewal_check_interval,
-            async |stores: &mut dyn Stores, ambient: &Ambient| {
-                renewal_scan(stores, ambient, &ScanSettings::default()).await
+            async move |stores: &mut dyn Stores, ambient: &Ambient| {
+                renewal_scan(stores, ambient, &approvals, &ScanSettings::default()).await
             },
         ),
         scheduler.every("job-retry", config.retry_interval, async move |stores: &mut dyn Stores, ambient: &Ambient| {
@@ -197,6 +204,13 @@ fn start_loops(config: &Config, scheduler: &Scheduler, app: &AppConfig) -> Vec<t
             "job-reaper",
             config.job_timeout_interval,
             async move |stores: &mut dyn Stores, ambient: &Ambient| reap_timeouts(stores, ambient, &sweeps).await,
+        ),
+        scheduler.every(
+            "approval-expiry",
+            config.job_timeout_interval,
+            async |stores: &mut dyn Stores, ambient: &Ambient| {
+                expire_due(stores, ambient, &ExpirySettings::default()).await
+            },
         ),
         scheduler.every(
             "agent-health",
@@ -261,6 +275,9 @@ fn announce(config: &Config, parts: &Parts, address: SocketAddr) {
         database = if parts.private.is_some() { "private" } else { "external" },
         "certctl is ready"
     );
+    if config.approval_bypass {
+        tracing::warn!("CERTCTL_APPROVAL_BYPASS is on: everything is approved without a second person");
+    }
     if config.demo {
         tracing::warn!("the demo mode is on: this server must not be reachable by others");
     }

@@ -79,6 +79,16 @@ actions! {
     DemoResidualGrantsDetected = "auth.demo_residual_grants_detected", Auth, "actor_role";
     DemoResidualGrantsCleaned = "auth.demo_residual_grants_cleaned", Auth, "actor_role";
     RuntimeConfigRead = "auth.runtime_config_read", Auth, "server";
+    ApprovalRequested = "approval_requested", Auth, "approval_request";
+    ApprovalProfileEditRequested = "approval_profile_edit_requested", Auth, "approval_request";
+    ApprovalApproved = "approval_approved", Auth, "approval_request";
+    ApprovalRejected = "approval_rejected", Auth, "approval_request";
+    ApprovalExpired = "approval_expired", Auth, "approval_request";
+    ApprovalBypassed = "approval_bypassed", Auth, "approval_request";
+    ApprovalWithdrawn = "approval_withdrawn", Auth, "approval_request";
+    ApprovalCommented = "approval_commented", Auth, "approval_request";
+    ProfileEditRequest = "profile.edit_request", Auth, "certificate_profile";
+    ProfileEditApplied = "profile.edit_applied", Auth, "certificate_profile";
     AuthenticationFailed = "auth.authentication_failed", Auth, "request";
     PermissionDenied = "auth.permission_denied", Auth, "request";
     RateLimited = "auth.rate_limited", Auth, "rate_limit";

@@ -48,6 +48,8 @@ pub enum IdKind {
     Deployment,
     /// `ver-`
     Verification,
+    /// `apr-`
+    Approval,
 }
 
 impl IdKind {
@@ -72,6 +74,7 @@ impl IdKind {
             Self::AuditEvent => "audit",
             Self::Deployment => "dep",
             Self::Verification => "ver",
+            Self::Approval => "apr",
         }
     }
 

@@ -12,6 +12,8 @@ pub enum Change {
     Issuer(String),
     /// The revocation state of a serial under a CA: (CA id, serial).
     Revocation(String, String),
+    /// An approval request moved, and someone is to be told; carries its id.
+    Approval(String),
 }
 
 /// Announces with the commit of the transaction, and not at all when it is discarded.

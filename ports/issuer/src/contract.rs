@@ -27,7 +27,7 @@ pub async fn issuer(issuer: &dyn Issuer, ambient: &Ambient, keys: &dyn KeyGenera
             issuer: issuer.facts(),
             csr: &request,
             key_barred: false,
-            approved: false,
+            approval: None,
             requested_lifetime: Some(Duration::days(1)),
             now: ambient.now(),
             serial: serial(ambient),

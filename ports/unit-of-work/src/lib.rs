@@ -38,6 +38,7 @@ pub trait Stores:
     + certctl_deployment::DeploymentStore
     + certctl_deployment::WorkStore
     + certctl_renewal::RenewalStore
+    + certctl_approval::ApprovalStore
     + certctl_ca::CaStore
     + certctl_issuance::IssuanceStore
     + certctl_revocation::StatusStore

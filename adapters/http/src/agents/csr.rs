@@ -6,7 +6,7 @@ use actix_web::HttpResponse;
 use certctl_audit::{Action, AuditEvent};
 use certctl_deployment::AnsweredRequest;
 use certctl_inventory::sources;
-use certctl_issuance::IssueFromCsr;
+use certctl_issuance::{IssueFromCsr, Outcome};
 use certctl_jobs::{ErrorClass, JobFailure};
 use certctl_kernel::DomainError;
 use certctl_rbac::Caller;
@@ -102,11 +102,13 @@ pub(crate) async fn handler(cx: Cx, body: JsonBody<CsrInput>) -> Result<HttpResp
                 job_id: Some(request.job.id.clone()),
                 source: sources::AGENT.to_owned(),
             };
-            match certctl_issuance::issue_from_csr(tx, issuers, cx.ambient(), caller, command).await {
-                Ok(version) => {
-                    signed = Some(version);
+            let approvals = &cx.state().settings.approvals;
+            match certctl_issuance::issue_from_csr(tx, issuers, cx.ambient(), approvals, caller, command).await {
+                Ok(Outcome::Issued(version)) => {
+                    signed = Some(*version);
                     Ok(Reply::accepted(CsrSigned { status: "csr_signed" }))
                 }
+                Ok(Outcome::Pending(_)) => Err(ApiError::internal("an answer to a job can't ask for an approval")),
                 Err(error) => {
                     refused = Some(Refused { request, error: error.clone() });
                     Err(error.into())

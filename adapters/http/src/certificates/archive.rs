@@ -20,7 +20,9 @@ pub(crate) async fn handler(cx: Cx) -> Result<HttpResponse, ApiError> {
     let (id, caller, expected) = (cx.path("id")?, cx.caller()?, cx.expected_version()?);
     cx.change(&BodyDigest::default(), async |tx| {
         certctl_inventory::archive_certificate(tx, cx.ambient(), caller, &id, expected).await?;
-        tx.cancel_open_jobs(&id, "the certificate was archived", cx.ambient().now()).await?;
+        let reason = "the certificate was archived";
+        tx.cancel_open_jobs(&id, reason, cx.ambient().now()).await?;
+        certctl_approval::call_off(tx, cx.ambient(), &caller.context, &id, reason).await?;
         Ok(Reply::<()>::no_content())
     })
     .await

@@ -1,12 +1,13 @@
 //! `POST /api/v1/certificates/{id}/versions`
 
 use super::VersionBody;
+use crate::approvals::AwaitsApproval;
 use crate::edge::{ApiError, Cx, JsonBody, Reply};
 use actix_web::HttpResponse;
 use certctl_inventory::{CertificateVersion, sources};
-use certctl_issuance::{IssueFromCsr, issue_from_csr, record_orphan, record_refusal};
+use certctl_issuance::{IssueFromCsr, Outcome, issue_from_csr, record_orphan, record_refusal};
 use certctl_kernel::DomainError;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// A certificate request whose key the caller holds.
@@ -17,12 +18,23 @@ pub(crate) struct Input {
     csr_pem: String,
 }
 
-/// Issues a version of a certificate from a request, records it and sends it on its way to the targets.
+/// The two successful answers.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Answer {
+    Issued(Box<VersionBody>),
+    Pending(AwaitsApproval),
+}
+
+/// Issues a version of a certificate from a request, records it and sends it on its way to the targets. Where the
+/// certificate's profile demands approval, the first such request asks for one (202); sent again once a second person
+/// granted it, it is issued.
 #[utoipa::path(
     post, path = "/api/v1/certificates/{id}/versions", tag = "certificates", request_body = Input,
     params(("id" = String, Path, description = "Id of the certificate.")),
     responses(
         (status = 201, body = VersionBody),
+        (status = 202, body = AwaitsApproval, description = "A second person must grant it first."),
         (status = 422, description = "Policy refuses the request; each broken rule is named.", body = crate::edge::ErrorBody),
     ),
 )]
@@ -38,10 +50,19 @@ pub(crate) async fn handler(cx: Cx, body: JsonBody<Input>) -> Result<HttpRespons
     let mut fate = Fate::default();
     let response = cx
         .change(&body.digest, async |tx| {
-            let version = fate.note(issue_from_csr(tx, issuers.as_ref(), cx.ambient(), caller, command).await)?;
+            let approvals = &cx.state().settings.approvals;
+            let outcome = issue_from_csr(tx, issuers.as_ref(), cx.ambient(), approvals, caller, command).await;
+            let version = match outcome {
+                Ok(Outcome::Pending(request)) => {
+                    let message = "a second person must approve this; send the same request again afterwards";
+                    return Ok(Reply::accepted(Answer::Pending(AwaitsApproval::new(*request, message))));
+                }
+                Ok(Outcome::Issued(version)) => fate.note(Ok(*version))?,
+                Err(error) => fate.note(Err(error))?,
+            };
             // The store numbers versions.
             let stored = tx.version(&version.id).await?.unwrap_or(version);
-            Ok(Reply::created(VersionBody::from(stored)))
+            Ok(Reply::created(Answer::Issued(Box::new(VersionBody::from(stored)))))
         })
         .await;
     fate.settle(&cx, &id, response).await

@@ -19,11 +19,16 @@ pub(crate) struct Input {
 pub(crate) struct RenewalTriggered {
     /// Always `renewal_triggered`.
     status: &'static str,
-    /// The job that waits for the agent's CSR.
+    /// The job that waits for the agent's CSR, or for a decision first.
     job_id: String,
+    /// The approval request that a second person must grant, where the profile demands one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    approval_id: Option<String>,
 }
 
-/// Orders a new leaf: the agent of the certificate's targets makes a key and sends its CSR.
+/// Orders a new leaf: the agent of the certificate's targets makes a key and sends its CSR. Where the certificate's
+/// profile demands approval, a second person must grant the order first.
 #[utoipa::path(
     post, path = "/api/v1/certificates/{id}/renew", tag = "certificates", request_body = Input,
     params(
@@ -41,8 +46,10 @@ pub(crate) async fn handler(cx: Cx, mut params: QueryParams, body: JsonBody<Inpu
     params.finish()?;
     let force = by_query || body.value.force.unwrap_or(false);
     cx.change(&body.digest, async |tx| {
-        let job = certctl_renewal::renew(tx, cx.ambient(), caller, &id, force).await?;
-        Ok(Reply::accepted(RenewalTriggered { status: "renewal_triggered", job_id: job.id }))
+        let approvals = &cx.state().settings.approvals;
+        let ordered = certctl_renewal::renew(tx, cx.ambient(), approvals, caller, &id, force).await?;
+        let approval_id = ordered.approval.map(|approval| approval.id);
+        Ok(Reply::accepted(RenewalTriggered { status: "renewal_triggered", job_id: ordered.job.id, approval_id }))
     })
     .await
 }

@@ -12,7 +12,7 @@ pub(crate) struct JobCancelled {
     status: &'static str,
 }
 
-/// Calls a job off that has not ended; a body is ignored.
+/// Calls a job off that has not ended, and the approval request that it waits for; a body is ignored.
 #[utoipa::path(
     post, path = "/api/v1/jobs/{id}/cancel", tag = "jobs",
     params(("id" = String, Path, description = "Id of the job.")),
@@ -21,7 +21,7 @@ pub(crate) struct JobCancelled {
 pub(crate) async fn handler(cx: Cx) -> Result<HttpResponse, ApiError> {
     let (id, caller) = (cx.path("id")?, cx.caller()?);
     cx.change(&BodyDigest::default(), async |tx| {
-        certctl_jobs::cancel_job(tx, cx.ambient(), caller, &id).await?;
+        certctl_approval::cancel_job(tx, cx.ambient(), caller, &id).await?;
         Ok(Reply::ok(JobCancelled { status: "job_cancelled" }))
     })
     .await

@@ -7,9 +7,11 @@ use certctl_rbac::Permission;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+mod approve;
 mod cancel;
 mod get;
 mod list;
+mod reject;
 mod verification;
 mod verify;
 
@@ -19,6 +21,8 @@ pub(crate) fn routes() -> Vec<Route> {
         crate::route!(Gate::Permission(Permission::JobRead), list),
         crate::route!(Gate::Permission(Permission::JobRead), get),
         crate::route!(Gate::Permission(Permission::JobCancel), cancel),
+        crate::route!(Gate::Permission(Permission::ApprovalApprove), approve),
+        crate::route!(Gate::Permission(Permission::ApprovalReject), reject),
         crate::route!(Gate::Permission(Permission::VerificationRun), verify),
         crate::route!(Gate::Permission(Permission::VerificationRead), verification),
     ]

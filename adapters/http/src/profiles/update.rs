@@ -2,11 +2,13 @@
 
 use super::KeyRuleBody;
 use super::ProfileBody;
+use crate::approvals::AwaitsApproval;
 use crate::edge::{ApiError, Cx, JsonBody, Reply};
 use crate::input::present;
 use actix_web::HttpResponse;
+use certctl_approval::ProfileEdit;
 use certctl_profile::{Patch, ProfileInput, UpdateProfile};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -97,7 +99,16 @@ pub(crate) struct Input {
     _updated_at: Option<Value>,
 }
 
-/// Changes a profile. One that requires approval can't be changed: 409 `approval_required`.
+/// The two successful answers.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Answer {
+    Changed(Box<ProfileBody>),
+    Pending(AwaitsApproval),
+}
+
+/// Changes a profile. One that demands approval, or is to demand it, is changed when a second person granted the change
+/// (202); it is then made as a whole, unless the profile changed meanwhile (409 `stale` to who decides).
 #[utoipa::path(
     put, path = "/api/v1/profiles/{id}", tag = "profiles", request_body = Input,
     params(
@@ -106,6 +117,7 @@ pub(crate) struct Input {
     ),
     responses(
         (status = 200, body = ProfileBody),
+        (status = 202, body = AwaitsApproval, description = "A second person must grant the change first."),
         (status = 412, body = crate::edge::ErrorBody, description = "It changed since it was read."),
     ),
 )]
@@ -137,9 +149,17 @@ pub(crate) async fn handler(cx: Cx, body: JsonBody<Input>) -> Result<HttpRespons
         },
     };
     cx.change(&body.digest, async |tx| {
-        let changed = certctl_profile::update_profile(tx, cx.ambient(), caller, command).await?;
-        let (updated_at, version) = (changed.updated_at, changed.row_version);
-        Ok(Reply::ok(ProfileBody::from(changed)).version(updated_at, version))
+        let approvals = &cx.state().settings.approvals;
+        match certctl_approval::edit_profile(tx, cx.ambient(), approvals, caller, command).await? {
+            ProfileEdit::Applied(changed) => {
+                let (updated_at, version) = (changed.updated_at, changed.row_version);
+                Ok(Reply::ok(Answer::Changed(Box::new(ProfileBody::from(*changed)))).version(updated_at, version))
+            }
+            ProfileEdit::Pending(request) => {
+                let message = "a second person must approve this change; nothing is changed yet";
+                Ok(Reply::accepted(Answer::Pending(AwaitsApproval::new(*request, message))))
+            }
+        }
     })
     .await
 }

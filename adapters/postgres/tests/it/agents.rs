@@ -163,7 +163,9 @@ async fn retiring_an_agent_that_still_serves_needs_force_and_takes_everything_wi
     let (certificate, id, target_id) = served(&db, "web").await;
     let (_, deployments) = issued(&db, &certificate, 1).await;
     let mut unit = db.begin().await;
-    let request = renew(unit.stores(), &db.ambient, &alice(), &certificate.id, false).await.expect("ordered");
+    let approvals = certctl_approval::ApprovalSettings::default();
+    let ordered = renew(unit.stores(), &db.ambient, &approvals, &alice(), &certificate.id, false).await;
+    let request = ordered.expect("ordered").job;
     unit.save().await.expect("saved");
     let mut unit = db.begin().await;
     unit.awaiting_csr_job_for_update(&certificate.id, Some(&id), None).await.expect("read");

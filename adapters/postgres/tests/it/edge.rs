@@ -30,6 +30,7 @@ pub fn config_with(db: &TestDatabase, more: impl FnOnce(AppState) -> AppState) -
         limit_idle: Duration::from_hours(1),
         exports_per_hour: 0,
         ocsp_per_minute: 0,
+        approvals: certctl_approval::ApprovalSettings::default(),
         request_timeout: Duration::from_secs(20),
         auth_type: "api-key",
         version: "test",

@@ -174,12 +174,14 @@ async fn profiles_take_their_defaults_and_answer_in_full() {
             "enabled": true, "created_at": "2026-03-01T12:00:00Z", "updated_at": "2026-03-01T12:00:00Z",
         })
     );
-    let change = json!({"max_ttl_seconds": 86400, "requires_approval": true});
+    let change = json!({"max_ttl_seconds": 86400});
     let (status, changed) = send!(edge, PUT "/api/v1/profiles/prof-1", Some(&admin), Some(change));
     assert_eq!((status, &changed["max_ttl_seconds"], &changed["name"]), (200, &json!(86400), &json!("web")));
-    let (status, shut) =
-        send!(edge, PUT "/api/v1/profiles/prof-1", Some(&admin), Some(json!({"requires_approval": false})));
-    assert_eq!((status, text(&shut["code"])), (409, "approval_required".to_owned()));
+    let (status, asked) =
+        send!(edge, PUT "/api/v1/profiles/prof-1", Some(&admin), Some(json!({"requires_approval": true})));
+    assert_eq!((status, text(&asked["status"])), (202, "pending_approval".to_owned()));
+    let (status, stored) = send!(edge, GET "/api/v1/profiles/prof-1", Some(&admin));
+    assert_eq!((status, &stored["requires_approval"]), (200, &json!(false)), "nothing is changed yet");
 }
 
 #[tokio::test]

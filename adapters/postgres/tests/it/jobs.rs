@@ -2,6 +2,7 @@
 
 use crate::fleet::{Catalogue, agent, as_agent, attach, issued, leaf, served, target, told};
 use crate::support::{START, TestDatabase, alice};
+use certctl_approval::ApprovalSettings;
 use certctl_deployment::{
     AttachmentState, DeploymentResult, JobReport, LeaseSettings, Step, WorkItem, claim_work, fail_request,
     list_attachments, pickup_certificate, report_job, request_to_answer, work_waiting,
@@ -22,9 +23,10 @@ use time::Duration;
 
 async fn order(db: &TestDatabase, certificate_id: &str, force: bool) -> Result<Job, DomainError> {
     let mut unit = db.begin().await;
-    let job = renew(unit.stores(), &db.ambient, &alice(), certificate_id, force).await?;
+    let approvals = ApprovalSettings::default();
+    let ordered = renew(unit.stores(), &db.ambient, &approvals, &alice(), certificate_id, force).await?;
     unit.save().await?;
-    Ok(job)
+    Ok(ordered.job)
 }
 
 /// One poll, as the edge does it.
@@ -86,10 +88,10 @@ async fn of_many_who_order_a_renewal_at_once_one_gets_a_job_and_the_others_its_i
             let (postgres, ambient, id) = (db.postgres.clone(), db.ambient.clone(), certificate.id.clone());
             tokio::spawn(async move {
                 let mut unit = postgres.begin().await.expect("a transaction");
-                match renew(unit.stores(), &ambient, &alice(), &id, false).await {
-                    Ok(job) => {
+                match renew(unit.stores(), &ambient, &ApprovalSettings::default(), &alice(), &id, false).await {
+                    Ok(ordered) => {
                         unit.save().await.expect("saved");
-                        Ok(job.id)
+                        Ok(ordered.job.id)
                     }
                     Err(DomainError::Conflict { code: "job_open", existing_id, .. }) => Err(existing_id),
                     Err(other) => panic!("{other}"),
@@ -143,32 +145,6 @@ async fn a_renewal_follows_the_certificates_state() {
         .await
         .expect("archived");
     assert_eq!(code(order(&db, &certificate.id, true).await), "certificate_archived");
-}
-
-#[tokio::test]
-async fn a_profile_that_demands_an_approval_lets_nothing_through() {
-    let db = TestDatabase::new().await;
-    let (certificate, ..) = served(&db, "web").await;
-    db.session()
-        .await
-        .batch_execute(
-            "INSERT INTO policy.certificate_profiles (id, name, allowed_key_algorithms, allowed_ekus, \
-               requires_approval, created_at, updated_at) \
-             VALUES ('prof-strict', 'strict', '[]', '{}', true, now(), now()); \
-             UPDATE inventory.certificates SET certificate_profile_id = 'prof-strict'",
-        )
-        .await
-        .expect("a profile");
-    for force in [false, true] {
-        match order(&db, &certificate.id, force).await {
-            Err(DomainError::Unprocessable(errors)) => assert_eq!(errors[0].code, "approval_required"),
-            other => panic!("{other:?}"),
-        }
-    }
-    // Nor does the scan go round it.
-    issued(&db, &certificate, 1).await;
-    db.clock.set(START + Duration::days(70));
-    assert!(scan(&db, &db.postgres).await.is_empty());
 }
 
 #[tokio::test]
@@ -518,7 +494,8 @@ async fn what_nobody_answers_is_ended() {
 
 async fn scan(db: &TestDatabase, postgres: &Postgres) -> Vec<String> {
     let mut unit = postgres.begin().await.expect("a transaction");
-    renewal_scan(unit.stores(), &db.ambient, &ScanSettings::default()).await.expect("scanned");
+    let approvals = ApprovalSettings::default();
+    renewal_scan(unit.stores(), &db.ambient, &approvals, &ScanSettings::default()).await.expect("scanned");
     unit.save_unaudited("the scan may find nothing").await.expect("saved");
     let open = JobFilter { status: Some(JobStatus::AwaitingCSR), ..JobFilter::default() };
     let page = list_jobs(db.read().await.stores(), &alice(), &open, &ListQuery::default()).await.expect("a page");

@@ -1,6 +1,7 @@
 //! Behaviour of the stores against a real PostgreSQL.
 
 mod agents;
+mod approvals;
 mod audit;
 mod audit_log;
 mod ca;

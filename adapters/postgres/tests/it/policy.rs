@@ -5,7 +5,7 @@ use certctl_inventory::{CreateRenewalPolicy, PolicyFilter};
 use certctl_kernel::{DomainError, ListQuery, StoreError};
 use certctl_profile::{
     CreateProfile, KeyRuleInput, Patch, Profile, ProfileInput, UpdateProfile, create_profile, delete_profile,
-    update_profile,
+    plan_update, save_update,
 };
 use certctl_unit_of_work::UnitOfWork;
 use std::collections::BTreeMap;
@@ -59,7 +59,8 @@ async fn a_profile_that_requires_approval_can_be_neither_loosened_nor_taken_away
         input: ProfileInput { requires_approval: Some(false), ..ProfileInput::default() },
         ..UpdateProfile::default()
     };
-    let refused = update_profile(unit.stores(), &db.ambient, &alice(), change).await;
+    let plan = plan_update(unit.stores(), &db.ambient, &alice(), change).await.expect("it keeps every rule");
+    let refused = save_update(unit.stores(), &alice(), plan).await;
     assert!(matches!(refused, Err(DomainError::Conflict { code: "approval_required", .. })), "{refused:?}");
     let command = CreateRenewalPolicy {
         name: "bound".to_owned(),
@@ -68,7 +69,7 @@ async fn a_profile_that_requires_approval_can_be_neither_loosened_nor_taken_away
     };
     certctl_inventory::create_renewal_policy(unit.stores(), &db.ambient, &alice(), command).await.expect("a policy");
     let forced = delete_profile(unit.stores(), &alice(), &gated.id, None, true).await;
-    assert!(matches!(forced, Err(DomainError::Conflict { code: "dependency_blocked", .. })), "{forced:?}");
+    assert!(matches!(forced, Err(DomainError::Conflict { code: "approval_required", .. })), "{forced:?}");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use crate::ca::{registry, sealer};
 use crate::support::{TestDatabase, alice};
 use certctl_ca::Lend;
 use certctl_inventory::{Certificate, CertificateStatus, CertificateVersion};
-use certctl_issuance::{IssueFromCsr, issue_from_csr};
+use certctl_issuance::{IssueFromCsr, Outcome, issue_from_csr};
 use certctl_issuers::LocalIssuers;
 use certctl_kernel::DomainError;
 use certctl_port_issuer::{IssuerRegistry as _, StatusAuthority};
@@ -40,11 +40,13 @@ async fn issue_with(
         job_id: None,
         source: certctl_inventory::sources::API.to_owned(),
     };
-    match issue_from_csr(unit.stores(), issuers, &db.ambient, &alice(), command).await {
-        Ok(version) => {
+    let settings = certctl_approval::ApprovalSettings::default();
+    match issue_from_csr(unit.stores(), issuers, &db.ambient, &settings, &alice(), command).await {
+        Ok(Outcome::Issued(version)) => {
             unit.save().await.expect("committed");
-            Ok(version)
+            Ok(*version)
         }
+        Ok(Outcome::Pending(request)) => panic!("no profile demands an approval: {request:?}"),
         Err(error) => {
             unit.discard().await.expect("discarded");
             Err(error)

@@ -77,6 +77,10 @@ fn issue(call: &Call) -> Result<(), Failure> {
         return after_renewal(call, &client, id, &triggered, &deadline);
     };
     let version = client.post(&Send::to(PATH, &[id, "versions"]).body(json!({"csr_pem": csr})))?;
+    if let Some(request) = version.get("pending_approval_id").and_then(Value::as_str) {
+        let way = "a second person must approve it; then run the same command again";
+        return Err(Failure::Failed(format!("nothing is issued yet: approval request {request} waits: {way}")));
+    }
     let pem = version
         .get("pem_chain")
         .and_then(Value::as_str)
@@ -149,7 +153,11 @@ pub(super) fn after_renewal(
 ) -> Result<(), Failure> {
     let jobs = job_ids(answer);
     if !call.switch("wait") {
-        let line = format!("{id}: {}  Job ID: {}", status_of(answer), jobs.join(", "));
+        let mut line = format!("{id}: {}  Job ID: {}", status_of(answer), jobs.join(", "));
+        if let Some(request) = answer.get("approval_id").and_then(Value::as_str) {
+            line.push_str("  Waits for approval: ");
+            line.push_str(request);
+        }
         return call.report(&line, answer);
     }
     if jobs.is_empty() {

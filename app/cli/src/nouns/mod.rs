@@ -2,6 +2,7 @@
 
 mod access;
 mod agents;
+mod approvals;
 mod certs;
 mod crud;
 mod fields;
@@ -125,6 +126,7 @@ pub(crate) static NOUNS: &[&Noun] = &[
     &inventory::TARGETS,
     &agents::AGENTS,
     &jobs::JOBS,
+    &approvals::APPROVALS,
     &access::KEYS,
     &access::AUDIT,
     &access::AUTH,

@@ -34,6 +34,9 @@ pub(super) fn give(raw: &mut Raw) {
         advice
             .push("CERTCTL_DATABASE_ALLOW_PLAINTEXT: passwords and keys may cross the network in the clear".to_owned());
     }
+    if on("APPROVAL_BYPASS") {
+        advice.push("CERTCTL_APPROVAL_BYPASS: everything is approved without a second person".to_owned());
+    }
     for setting in SETTINGS {
         let set = raw.values.get(setting.name).is_some_and(|(_, origin)| *origin != super::source::Origin::Default);
         if let (Some(why), true) = (setting.no_effect, set) {

@@ -89,6 +89,8 @@ pub(crate) struct Config {
     pub(crate) agent_health_interval: Duration,
     pub(crate) job_timeout_interval: Duration,
     pub(crate) awaiting_csr_timeout: Duration,
+    pub(crate) awaiting_approval_timeout: Duration,
+    pub(crate) approval_bypass: bool,
     pub(crate) crl_interval: Duration,
     pub(crate) audit_signing_key: Option<PathBuf>,
     pub(crate) audit_trusted_keys: Vec<VerifierKey>,
@@ -131,6 +133,13 @@ impl Config {
         let cors_origins = r.origins("CORS_ORIGINS");
         if cors_origins.iter().any(|origin| origin == "*") && !demo {
             r.problem("CORS_ORIGINS", "`*` lets every site call the API; list the origins");
+        }
+        let approval_bypass = r.flag("APPROVAL_BYPASS");
+        if approval_bypass && !demo {
+            r.problem(
+                "APPROVAL_BYPASS",
+                "takes the second person away; it works in the demo mode only (CERTCTL_DEMO_MODE_ACK)",
+            );
         }
         let rate_limit = rate_limit(&mut r);
         let config = Self {
@@ -185,6 +194,8 @@ impl Config {
             agent_health_interval: r.duration("SCHEDULER_AGENT_HEALTH_CHECK_INTERVAL"),
             job_timeout_interval: r.duration("JOB_TIMEOUT_INTERVAL"),
             awaiting_csr_timeout: r.duration("JOB_AWAITING_CSR_TIMEOUT"),
+            awaiting_approval_timeout: r.duration("JOB_AWAITING_APPROVAL_TIMEOUT"),
+            approval_bypass,
             crl_interval: r.duration("CRL_GENERATION_INTERVAL"),
             audit_signing_key: r.path("AUDIT_SIGNING_KEY_PATH"),
             audit_trusted_keys: trusted_keys(&mut r),
@@ -431,6 +442,5 @@ fn job_claim_limit(r: &mut Reader<'_>) -> u32 {
 
 /// What has no field of its own is still held to its rules.
 fn without_effect(r: &mut Reader<'_>) {
-    r.flag("APPROVAL_BYPASS");
     r.flag("STRICT_ENV");
 }

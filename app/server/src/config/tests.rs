@@ -94,6 +94,8 @@ fn what_must_fail_closed_fails() {
         (&[("CERTCTL_SERVER_HOST", "certctl.example.com")], "SERVER_HOST"),
         (&[("CERTCTL_AGENT_BOOTSTRAP_TOKEN", "")], "AGENT_BOOTSTRAP_TOKEN"),
         (&[("CERTCTL_BOOTSTRAP_TOKEN", "short")], "BOOTSTRAP_TOKEN"),
+        (&[("CERTCTL_APPROVAL_BYPASS", "true")], "APPROVAL_BYPASS"),
+        (&[("CERTCTL_JOB_AWAITING_APPROVAL_TIMEOUT", "0s")], "JOB_AWAITING_APPROVAL_TIMEOUT"),
         (&[DEMO], "DEMO_MODE_ACK_TS"),
         (&[DEMO, ("CERTCTL_DEMO_MODE_ACK_TS", "today")], "DEMO_MODE_ACK_TS"),
         (&[DEMO, ("CERTCTL_DEMO_MODE_ACK_TS", "1789913599")], "DEMO_MODE_ACK_TS"),

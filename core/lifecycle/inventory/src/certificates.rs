@@ -276,9 +276,7 @@ pub async fn update_certificate(
     if new.scopes() != stored.scopes() {
         caller.require(Permission::CertEdit, &new.scopes())?;
     }
-    if new.certificate_profile_id != stored.certificate_profile_id {
-        keep_approval_gate(tx, stored.certificate_profile_id.as_deref()).await?;
-    }
+    keep_approval_gate(tx, &stored, &new).await?;
     tx.update_certificate(&new).await?;
     new.row_version += 1;
     let mut changes = Changes::default();
@@ -300,18 +298,33 @@ pub async fn update_certificate(
     Ok(new)
 }
 
-/// Leaving a profile that requires approval would go round its gate.
-async fn keep_approval_gate(tx: &mut (impl ProfileStore + ?Sized), profile: Option<&str>) -> Result<(), DomainError> {
-    let Some(id) = profile else { return Ok(()) };
+/// What a certificate under a profile that demands approval is issued for stays as it is: leaving the profile would go
+/// round its gate, and a second person granted these names for this owner from this issuer.
+async fn keep_approval_gate(
+    tx: &mut (impl ProfileStore + ?Sized),
+    stored: &Certificate,
+    new: &Certificate,
+) -> Result<(), DomainError> {
+    let Some(profile) = &stored.certificate_profile_id else { return Ok(()) };
+    let guarded = [
+        ("certificate_profile_id", new.certificate_profile_id != stored.certificate_profile_id),
+        ("common_name", new.common_name != stored.common_name),
+        ("sans", new.sans != stored.sans),
+        ("owner_id", new.owner_id != stored.owner_id),
+        ("team_id", new.team_id != stored.team_id),
+        ("issuer_id", new.issuer_id != stored.issuer_id),
+    ];
+    let touched: Vec<&str> = guarded.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect();
     // A missing profile can't say that no approval is needed.
-    if tx.profile(id).await?.is_none_or(|profile| profile.requires_approval) {
-        return Err(DomainError::conflict(
-            "approval_required",
-            "the certificate's profile requires approval; moving it to another needs one too, and this build has no \
-             approval workflow",
-        ));
+    if touched.is_empty() || tx.profile(profile).await?.is_some_and(|profile| !profile.requires_approval) {
+        return Ok(());
     }
-    Ok(())
+    let message = format!(
+        "the certificate's profile demands approval, so {} can't be changed; declare another certificate, whose issuance \
+         a second person decides on",
+        touched.join(", ")
+    );
+    Err(DomainError::conflict("approval_required", message))
 }
 
 /// Takes a certificate out of management. Its versions stay, and what was revoked stays revoked.

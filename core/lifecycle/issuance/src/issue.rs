@@ -1,11 +1,17 @@
 //! One function issues.
 
 use crate::{IssuanceFacts, IssuanceStore};
+use certctl_approval::{
+    ApprovalRequest, ApprovalSettings, ApprovalState, ApprovalStore, Subject, consume, request_issuance,
+    usable_approval,
+};
 use certctl_audit::{Action, AuditEvent, AuditLog};
-use certctl_ca::{AuthorizedLeaf, CaStore, CertificateFacts, Lend, PolicyInput, ProfileFacts, authorize, verify_leaf};
+use certctl_ca::{
+    ApprovalFacts, AuthorizedLeaf, CaStore, CertificateFacts, Lend, PolicyInput, ProfileFacts, authorize, verify_leaf,
+};
 use certctl_inventory::{Certificate, CertificateStatus, CertificateStore, CertificateVersion};
 use certctl_jobs::JobStore;
-use certctl_kernel::{DomainError, FieldError, IdKind, Timestamp};
+use certctl_kernel::{DomainError, FieldError, Id, IdKind, Timestamp};
 use certctl_port_issuer::{IssuedCertificate, IssuerRegistry};
 use certctl_ports::{Ambient, Announcer};
 use certctl_rbac::{Caller, Permission, Scope};
@@ -13,6 +19,8 @@ use certctl_renewal::renewal_instant;
 use certctl_x509::csr::{self, ParsedCsr};
 use certctl_x509::{Serial, certificate, chain, pem};
 use serde_json::json;
+
+const APPROVAL_REQUIRED: &str = "approval_required";
 
 /// A request for a new version.
 #[derive(Debug, Clone)]
@@ -28,18 +36,30 @@ pub struct IssueFromCsr {
     pub source: String,
 }
 
-/// Issues a version of a managed certificate and records it with everything that follows: job, deployments, audit.
+/// What became of a request for a version.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// It was issued.
+    Issued(Box<CertificateVersion>),
+    /// A second person must grant it first; sent again afterwards, the same request is issued.
+    Pending(Box<ApprovalRequest>),
+}
+
+/// Issues a version of a managed certificate and records it with everything that follows: job, approval used up,
+/// deployments, audit. Where the profile demands an approval that nobody gave yet, a request that breaks no other rule
+/// and answers no job asks for one, bound to its key.
 ///
 /// Fails with not found (404), a conflict when the certificate's state does not allow it (409), a validation error for
 /// a request that can't be read (400), and a policy refusal that names every broken rule (422). After any failure the
 /// caller discards the transaction and, for a refusal, records it with [`record_refusal`] in another.
 pub async fn issue_from_csr(
-    tx: &mut (impl CertificateStore + IssuanceStore + JobStore + CaStore + AuditLog + Announcer + ?Sized),
+    tx: &mut (impl CertificateStore + IssuanceStore + JobStore + CaStore + ApprovalStore + AuditLog + Announcer + ?Sized),
     issuers: &dyn IssuerRegistry,
     ambient: &Ambient,
+    approvals: &ApprovalSettings,
     caller: &Caller,
     cmd: IssueFromCsr,
-) -> Result<CertificateVersion, DomainError> {
+) -> Result<Outcome, DomainError> {
     // Before anything is locked: reading a hostile request may take a while.
     let request = csr::parse(&cmd.csr_pem).map_err(unreadable)?;
     let not_found = || DomainError::not_found("certificate", cmd.certificate_id.clone());
@@ -57,7 +77,25 @@ pub async fn issue_from_csr(
         (Some(_), Some(profile)) => ProfileFacts::Found(profile),
         (Some(id), None) => ProfileFacts::Missing(id),
     };
-    let authorization = authorize(&PolicyInput {
+    let answered = answered_job(tx, &certificate, &cmd).await?;
+    let subject = match &profile {
+        Some(profile) if profile.requires_approval => Subject::of(&certificate),
+        _ => None,
+    };
+    let approval = match &subject {
+        Some(subject) => {
+            let key = &*request.spki_sha256;
+            match usable_approval(tx, subject, key, answered.as_deref(), ambient.now()).await? {
+                None if approvals.bypass && cmd.job_id.is_none() => {
+                    let context = &caller.context;
+                    Some(request_issuance(tx, ambient, approvals, context, subject, None, Some(key)).await?)
+                }
+                found => found,
+            }
+        }
+        None => None,
+    };
+    let decision = authorize(&PolicyInput {
         certificate: CertificateFacts {
             id: &certificate.id,
             common_name: &certificate.common_name,
@@ -67,12 +105,27 @@ pub async fn issue_from_csr(
         issuer: issuer.facts(),
         csr: &request,
         key_barred,
-        approved: false,
+        approval: approval.as_ref().map(facts_of),
         requested_lifetime: None,
         now: ambient.now(),
         serial: draw_serial(ambient),
-    })
-    .map_err(DomainError::Unprocessable)?;
+    });
+    let authorization = match (decision, subject) {
+        (Ok(authorization), _) => authorization,
+        // Only what would be issued otherwise is worth a person's time.
+        (Err(errors), Some(subject))
+            if cmd.job_id.is_none() && errors.iter().all(|error| error.code == APPROVAL_REQUIRED) =>
+        {
+            return ask(tx, ambient, approvals, caller, &subject, &request).await;
+        }
+        (Err(mut errors), _) => {
+            // The request itself asks for the approval once nothing else is wrong with it.
+            if cmd.job_id.is_none() {
+                errors.retain(|error| error.code != APPROVAL_REQUIRED);
+            }
+            return Err(DomainError::Unprocessable(errors));
+        }
+    };
 
     let wanted = authorization.leaf().clone();
     let issued = issuer.issue(authorization).await?;
@@ -82,7 +135,17 @@ pub async fn issue_from_csr(
         renewal_policy.and_then(|policy| renewal_instant(version.not_before, version.not_after, &policy, &version.id));
     tx.record_version(&version, next_renewal_at).await?;
     let now = version.created_at;
-    finish_job(tx, &certificate, &cmd, &version, now).await?;
+    if let Some(job_id) = &answered {
+        finish_job(tx, job_id, &version, now).await?;
+    }
+    match (&wanted.approval_id, approval) {
+        (None, _) => {}
+        (Some(id), Some(approval)) if *id == approval.id => consume(tx, approval, &version.id, now).await?,
+        (Some(_), _) => {
+            let reason = "the authorization names an approval that is not at hand".to_owned();
+            return Err(DomainError::Internal { reason });
+        }
+    }
     let deployments = tx.create_deployment_jobs(&certificate.id, &version.id, now, &version.requested_by).await?;
     let details = json!({
         "version_id": version.id,
@@ -95,12 +158,13 @@ pub async fn issue_from_csr(
         "profile_id": version.profile_id,
         "source": version.source,
         "job_id": version.job_id,
+        "approval_id": wanted.approval_id,
         "status": [certificate.status.as_str(), CertificateStatus::Active.as_str()],
         "deployment_jobs": deployments,
         "warnings": wanted.warnings,
     });
     tx.record(AuditEvent::new(Action::CertificateIssued, &caller.context, &certificate.id, details)).await?;
-    Ok(version)
+    Ok(Outcome::Issued(Box::new(version)))
 }
 
 /// Records that a request was refused, by the rules it broke; errors that are not refusals leave nothing to record.
@@ -204,26 +268,71 @@ fn version(
     })
 }
 
-/// The job that was answered is done. A request that came without one answers the job that waits, if any, so that no
-/// agent issues the same again.
-async fn finish_job(
+/// The job that is answered. A request that came without one answers the job that waits, if any, so that no agent
+/// issues the same again.
+async fn answered_job(
     tx: &mut (impl JobStore + ?Sized),
     certificate: &Certificate,
     cmd: &IssueFromCsr,
+) -> Result<Option<Id>, DomainError> {
+    match &cmd.job_id {
+        Some(id) => Ok(Some(id.clone())),
+        None if certificate.status == CertificateStatus::RenewalInProgress => {
+            Ok(tx.awaiting_csr_job_for_update(&certificate.id, None, None).await?.map(|job| job.id))
+        }
+        None => Ok(None),
+    }
+}
+
+/// The job that was answered is done.
+async fn finish_job(
+    tx: &mut (impl JobStore + ?Sized),
+    job_id: &str,
     version: &CertificateVersion,
     now: Timestamp,
 ) -> Result<(), DomainError> {
-    let waiting = match &cmd.job_id {
-        Some(id) => Some(id.clone()),
-        None if certificate.status == CertificateStatus::RenewalInProgress => {
-            tx.awaiting_csr_job_for_update(&certificate.id, None, None).await?.map(|job| job.id)
-        }
-        None => None,
-    };
-    let Some(job_id) = waiting else { return Ok(()) };
-    if tx.complete_job(&job_id, &version.id, now).await? {
+    if tx.complete_job(job_id, &version.id, now).await? {
         Ok(())
     } else {
         Err(DomainError::conflict("job_not_waiting", format!("job {job_id} does not wait for a request any more")))
     }
+}
+
+fn facts_of(approval: &ApprovalRequest) -> ApprovalFacts<'_> {
+    ApprovalFacts {
+        id: &approval.id,
+        certificate_id: approval.certificate_id.as_deref().unwrap_or_default(),
+        profile_id: &approval.profile_id,
+        spki_sha256: approval.spki_sha256.as_deref(),
+        granted: approval.state == ApprovalState::Approved,
+        used: approval.consumed.is_some(),
+        expires_at: approval.expires_at,
+    }
+}
+
+/// Asks for an approval of this key; the same request sent again while it waits asks for no second one.
+async fn ask(
+    tx: &mut (impl ApprovalStore + JobStore + AuditLog + Announcer + ?Sized),
+    ambient: &Ambient,
+    approvals: &ApprovalSettings,
+    caller: &Caller,
+    subject: &Subject,
+    request: &ParsedCsr,
+) -> Result<Outcome, DomainError> {
+    let key = Some(request.spki_sha256.as_str());
+    let context = &caller.context;
+    let asked = match tx.pending_issuance(&subject.certificate_id).await? {
+        Some(pending) if pending.spki_sha256.as_deref() == key => pending,
+        Some(pending) => {
+            return Err(DomainError::Conflict {
+                code: "approval_pending",
+                message:
+                    "another issuance of this certificate waits for a decision; have it decided or withdrawn first"
+                        .to_owned(),
+                existing_id: Some(pending.id),
+            });
+        }
+        None => request_issuance(tx, ambient, approvals, context, subject, None, key).await?,
+    };
+    Ok(Outcome::Pending(Box::new(asked)))
 }

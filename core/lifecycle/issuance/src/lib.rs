@@ -8,7 +8,7 @@ mod orphan;
 mod ports;
 mod test;
 
-pub use issue::{IssueFromCsr, issue_from_csr, record_refusal};
+pub use issue::{IssueFromCsr, Outcome, issue_from_csr, record_refusal};
 pub use orphan::record_orphan;
 pub use ports::{IssuanceFacts, IssuanceStore};
 pub use test::{record_failed_test, test_issuer};

@@ -31,6 +31,11 @@ impl Job {
         Ok(())
     }
 
+    /// Goes on after a second person granted it: now an agent may answer it.
+    pub fn approve(&mut self, now: Timestamp) -> Result<(), IllegalTransition> {
+        self.enter(JobStatus::AwaitingCSR, &[JobStatus::AwaitingApproval], now)
+    }
+
     /// Begins an attempt under a lease.
     pub fn claim(&mut self, owner: &str, until: Timestamp, now: Timestamp) -> Result<(), IllegalTransition> {
         if self.attempts >= self.max_attempts {
@@ -76,7 +81,7 @@ impl Job {
         now: Timestamp,
     ) -> Result<(), IllegalTransition> {
         let waited = self.status == JobStatus::AwaitingCSR;
-        self.enter(JobStatus::Failed, &[JobStatus::Running, JobStatus::AwaitingCSR, JobStatus::AwaitingApproval], now)?;
+        self.enter(JobStatus::Failed, &[JobStatus::Running, JobStatus::AwaitingCSR], now)?;
         self.note_attempt(waited, now);
         self.last_error = Some(reason.to_owned());
         self.error_class = Some(class.to_owned());
@@ -150,6 +155,7 @@ mod tests {
             max_attempts: MAX_ATTEMPTS,
             requested_by: "alice".into(),
             trigger: Trigger::Manual,
+            needs_approval: false,
             now: at(0),
         })
     }
@@ -159,6 +165,21 @@ mod tests {
         assert_eq!(new_job(JobType::Issuance).status, JobStatus::AwaitingCSR);
         assert_eq!(new_job(JobType::Renewal).status, JobStatus::AwaitingCSR);
         assert_eq!(new_job(JobType::Deployment).status, JobStatus::Pending);
+    }
+
+    #[test]
+    fn a_request_that_needs_an_approval_can_only_be_granted_or_called_off() {
+        let mut job = new_job(JobType::Renewal);
+        job.status = JobStatus::AwaitingApproval;
+        assert!(job.complete(Some("cv-1"), at(1)).is_err());
+        assert!(job.fail("too late", "timeout", Some(at(9)), at(1)).is_err());
+        assert!(job.claim("server", at(9), at(1)).is_err());
+        let mut granted = job.clone();
+        granted.approve(at(2)).expect("it waits for that");
+        assert_eq!(granted.status, JobStatus::AwaitingCSR);
+        assert!(granted.approve(at(3)).is_err());
+        job.cancel("approval rejected", at(2)).expect("it waits");
+        assert!(job.requeue(at(9)).is_err() && job.approve(at(9)).is_err(), "what was called off stays so");
     }
 
     #[test]

@@ -177,6 +177,8 @@ pub struct NewJob {
     pub requested_by: String,
     /// Why it exists.
     pub trigger: Trigger,
+    /// Whether a second person must grant it first.
+    pub needs_approval: bool,
     /// Now.
     pub now: Timestamp,
 }
@@ -185,6 +187,7 @@ impl From<NewJob> for Job {
     /// Requests wait for a CSR: the key is made where it is used. Everything else waits to be claimed.
     fn from(new: NewJob) -> Self {
         let status = match new.kind {
+            JobType::Issuance | JobType::Renewal if new.needs_approval => JobStatus::AwaitingApproval,
             JobType::Issuance | JobType::Renewal => JobStatus::AwaitingCSR,
             JobType::Deployment | JobType::Validation => JobStatus::Pending,
         };

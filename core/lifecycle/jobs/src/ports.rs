@@ -56,7 +56,7 @@ pub trait JobStore: Send {
     async fn insert_verification(&mut self, seen: &Verification) -> Result<(), StoreError>;
     /// Failed jobs whose next attempt is due, locked; those that another transaction holds are left out.
     async fn retries_due(&mut self, now: Timestamp, limit: i64) -> Result<Vec<Job>, StoreError>;
-    /// Requests that entered their wait before `before`; not locked, so whoever acts on one looks again.
+    /// Requests that entered their wait for a CSR before `before`; not locked, so whoever acts on one looks again.
     async fn unanswered_requests(&mut self, before: Timestamp, limit: i64) -> Result<Vec<Job>, StoreError>;
     /// Running jobs whose lease ended before `now`, or whose agent was last heard of before `heard_after` (which the
     /// flag tells); not locked either.

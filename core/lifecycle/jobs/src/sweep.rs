@@ -95,7 +95,7 @@ async fn end(
     let Some(job) = tx.job_for_update(&seen.id).await?.filter(|job| job.row_version == seen.row_version) else {
         return Ok(0);
     };
-    if !matches!(job.status, JobStatus::AwaitingCSR | JobStatus::AwaitingApproval | JobStatus::Running) {
+    if !matches!(job.status, JobStatus::AwaitingCSR | JobStatus::Running) {
         return Ok(0);
     }
     fail(tx, ambient, context, job, failure, action).await?;

@@ -7,5 +7,5 @@ mod scan;
 
 pub use instant::{renewal_instant, renewal_window};
 pub use ports::{DueCertificate, RenewalStore, StatusChange};
-pub use renew::renew;
+pub use renew::{Ordered, renew};
 pub use scan::{PurgeSettings, ScanSettings, purge, renewal_scan};

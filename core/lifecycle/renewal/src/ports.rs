@@ -1,6 +1,7 @@
 //! What the scan reads and changes of many certificates at once.
 
 use async_trait::async_trait;
+use certctl_approval::Subject;
 use certctl_inventory::CertificateStatus;
 use certctl_kernel::{Id, StoreError, Timestamp};
 
@@ -30,6 +31,8 @@ pub struct DueCertificate {
     pub due_at: Timestamp,
     /// Further attempts that its policy allows.
     pub max_retries: i32,
+    /// What a second person must grant first, where the profile demands it.
+    pub gated: Option<Subject>,
 }
 
 /// Reads and changes certificates by their dates.
@@ -38,8 +41,8 @@ pub trait RenewalStore: Send {
     /// Moves issued certificates whose dates say so to `Expiring` or `Expired`, at most `limit` of each.
     async fn age_certificates(&mut self, now: Timestamp, limit: i64) -> Result<Vec<StatusChange>, StoreError>;
     /// Certificates due at `now`, most urgent first, locked; those that another transaction holds are left out. Due is
-    /// one whose policy renews, whose profile needs no approval, that has a target in service to answer the request,
-    /// and no request that has not ended.
+    /// one whose policy renews, whose profile is enabled, that has a target in service to answer the request, and no
+    /// request that has not ended.
     async fn due_certificates(&mut self, now: Timestamp, limit: i64) -> Result<Vec<DueCertificate>, StoreError>;
     /// Whether the certificate has a target in service, whose agent could answer a request.
     async fn has_answering_target(&mut self, certificate_id: &str) -> Result<bool, StoreError>;

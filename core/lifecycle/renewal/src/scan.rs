@@ -2,11 +2,12 @@
 
 use crate::RenewalStore;
 use crate::renew::{Order, order};
+use certctl_approval::{ApprovalSettings, ApprovalStore};
 use certctl_audit::{Action, AuditEvent, AuditLog};
 use certctl_inventory::CertificateStore;
 use certctl_jobs::{JobStore, JobType, Trigger};
 use certctl_kernel::{DomainError, RequestContext, timestamp};
-use certctl_ports::Ambient;
+use certctl_ports::{Ambient, Announcer};
 use serde_json::json;
 use time::Duration;
 
@@ -24,10 +25,11 @@ impl Default for ScanSettings {
 }
 
 /// Gives certificates the state that their dates say, and orders a new leaf for those that are due. Returns how many it
-/// touched; as many as the batch means that more may wait.
+/// touched; as many as the batch means that more may wait. Where a profile demands approval, the order waits for it.
 pub async fn renewal_scan(
-    tx: &mut (impl RenewalStore + CertificateStore + JobStore + AuditLog + ?Sized),
+    tx: &mut (impl RenewalStore + CertificateStore + JobStore + ApprovalStore + AuditLog + Announcer + ?Sized),
     ambient: &Ambient,
+    approvals: &ApprovalSettings,
     settings: &ScanSettings,
 ) -> Result<i64, DomainError> {
     let context = RequestContext::system("scheduler:renewal-check");
@@ -44,16 +46,18 @@ pub async fn renewal_scan(
     }
     for due in tx.due_certificates(now, settings.batch).await? {
         let kind = if due.expires_at.is_none() { JobType::Issuance } else { JobType::Renewal };
-        let job = order(
+        let ordered = order(
             tx,
             ambient,
+            approvals,
+            &context,
             Order {
                 certificate_id: &due.certificate_id,
                 status: due.status,
                 kind,
                 max_retries: due.max_retries,
-                requested_by: &context.actor.id,
                 trigger: Trigger::Schedule,
+                gated: due.gated,
             },
         )
         .await?;
@@ -61,8 +65,9 @@ pub async fn renewal_scan(
             "certificate_id": due.certificate_id, "type": kind.as_str(),
             "due_at": timestamp::to_rfc3339(due.due_at),
             "days_until_expiry": due.expires_at.map(|end| (end - now).whole_days()),
+            "approval_id": ordered.approval.as_ref().map(|approval| &approval.id),
         });
-        tx.record(AuditEvent::new(Action::RenewalJobCreated, &context, &job.id, details)).await?;
+        tx.record(AuditEvent::new(Action::RenewalJobCreated, &context, &ordered.job.id, details)).await?;
         touched += 1;
     }
     Ok(touched)

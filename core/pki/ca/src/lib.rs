@@ -14,7 +14,8 @@ mod verify;
 pub use config::{CaFiles, LOCAL_CA_KIND, LocalCaConfig, StatusUrls};
 pub use leaf::leaf_template;
 pub use policy::{
-    AuthorizedLeaf, CertificateFacts, IssuanceAuthorization, IssuingFacts, PolicyInput, ProfileFacts, authorize,
+    ApprovalFacts, AuthorizedLeaf, CertificateFacts, IssuanceAuthorization, IssuingFacts, PolicyInput, ProfileFacts,
+    authorize,
 };
 pub use ports::{CaStore, CaTransaction, Lend};
 pub use record::{CaKey, CaKind, CaRecord, CaState, IssuerSettings, Orphan};

@@ -63,14 +63,45 @@ pub struct PolicyInput<'a> {
     pub csr: &'a ParsedCsr,
     /// Whether the key must not be certified: blocked, compromised, or one of our own.
     pub key_barred: bool,
-    /// Whether a second person approved this very issuance.
-    pub approved: bool,
+    /// The approval that a second person gave to this issuance, if there is one.
+    pub approval: Option<ApprovalFacts<'a>>,
     /// A shorter lifetime that the caller asks for.
     pub requested_lifetime: Option<Duration>,
     /// The present.
     pub now: Timestamp,
     /// The serial to use, drawn at random.
     pub serial: Serial,
+}
+
+/// An approval as it is stored. It lets an issuance pass only if it was granted, was not used, has not ended, and is for
+/// this certificate, profile and key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ApprovalFacts<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// The certificate it is for.
+    pub certificate_id: &'a str,
+    /// The profile it is for.
+    pub profile_id: &'a str,
+    /// The one key it is for, SHA-256 of the `SubjectPublicKeyInfo` in hex; `None` when any key will do.
+    pub spki_sha256: Option<&'a str>,
+    /// Whether a second person granted it.
+    pub granted: bool,
+    /// Whether a certificate was issued by it.
+    pub used: bool,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+impl ApprovalFacts<'_> {
+    fn covers(&self, input: &PolicyInput<'_>, profile_id: &str) -> bool {
+        self.granted
+            && !self.used
+            && self.expires_at > input.now
+            && self.certificate_id == input.certificate.id
+            && self.profile_id == profile_id
+            && self.spki_sha256.is_none_or(|key| key == input.csr.spki_sha256)
+    }
 }
 
 /// The permission to sign exactly one certificate. Only [`authorize`] makes one, an issuer consumes it, and it can't be
@@ -125,6 +156,8 @@ pub struct AuthorizedLeaf {
     pub revocation_exempt: bool,
     /// Where its status is found; empty when it is exempt.
     pub urls: StatusUrls,
+    /// The approval that is used up by it; absent where the profile demands none.
+    pub approval_id: Option<String>,
     /// What the operator should know, such as a clamped lifetime.
     pub warnings: Vec<String>,
 }
@@ -203,6 +236,12 @@ pub fn authorize(input: &PolicyInput<'_>) -> Result<IssuanceAuthorization, Vec<F
             must_staple: rules.must_staple,
             revocation_exempt,
             urls,
+            approval_id: match input.profile {
+                ProfileFacts::Found(profile) if profile.requires_approval => {
+                    input.approval.map(|approval| approval.id.to_owned())
+                }
+                _ => None,
+            },
             warnings,
         },
     })
@@ -217,7 +256,8 @@ fn check_profile(input: &PolicyInput<'_>, refusals: &mut Refusals) {
             if !profile.enabled {
                 refusals.add(field, "profile_disabled", format!("profile {} is disabled", profile.name));
             }
-            if profile.requires_approval && !input.approved {
+            let covered = input.approval.is_some_and(|approval| approval.covers(input, &profile.id));
+            if profile.requires_approval && !covered {
                 let message = format!("profile {} demands that a second person approves", profile.name);
                 refusals.add(field, "approval_required", message);
             }

@@ -1,8 +1,8 @@
 //! The decision to issue, rule by rule.
 
 use certctl_ca::{
-    CaRecord, CaState, CertificateFacts, IssuingFacts, LocalCaConfig, PolicyInput, ProfileFacts, StatusUrls, authorize,
-    make_root,
+    ApprovalFacts, CaRecord, CaState, CertificateFacts, IssuingFacts, LocalCaConfig, PolicyInput, ProfileFacts,
+    StatusUrls, authorize, make_root,
 };
 use certctl_kernel::Timestamp;
 use certctl_ports::fakes::{CountingRandom, FixedClock, TicketSealer};
@@ -89,7 +89,7 @@ fn input<'a>(issuer: &'a IssuingFacts, profile: ProfileFacts<'a>, csr: &'a Parse
         issuer,
         csr,
         key_barred: false,
-        approved: false,
+        approval: None,
         requested_lifetime: None,
         now: NOW,
         serial: Serial::from_random([7; 20]).expect("not zero"),
@@ -125,8 +125,42 @@ fn a_profile_that_is_missing_disabled_or_waits_for_approval_stops_everything() {
     assert_eq!(codes(&input(&issuer, ProfileFacts::Found(&disabled), &PLAIN)), ["profile_disabled"]);
     let gated = Profile { requires_approval: true, ..profile() };
     assert_eq!(codes(&input(&issuer, ProfileFacts::Found(&gated), &PLAIN)), ["approval_required"]);
-    let approved = PolicyInput { approved: true, ..input(&issuer, ProfileFacts::Found(&gated), &PLAIN) };
-    assert!(authorize(&approved).is_ok());
+}
+
+#[test]
+fn an_approval_lets_pass_only_what_it_was_given_for() {
+    let issuer = issuer();
+    let gated = Profile { requires_approval: true, ..profile() };
+    let granted = ApprovalFacts {
+        id: "apr-1",
+        certificate_id: "mc-1",
+        profile_id: &gated.id,
+        spki_sha256: Some(&PLAIN.spki_sha256),
+        granted: true,
+        used: false,
+        expires_at: NOW + time::Duration::SECOND,
+    };
+    let with =
+        |approval| PolicyInput { approval: Some(approval), ..input(&issuer, ProfileFacts::Found(&gated), &PLAIN) };
+    let authorization = authorize(&with(granted)).expect("it is for this");
+    assert_eq!(authorization.leaf().approval_id.as_deref(), Some("apr-1"));
+    let any_key = ApprovalFacts { spki_sha256: None, ..granted };
+    assert!(authorize(&with(any_key)).is_ok());
+    let refused = [
+        ApprovalFacts { granted: false, ..granted },
+        ApprovalFacts { used: true, ..granted },
+        ApprovalFacts { expires_at: NOW, ..granted },
+        ApprovalFacts { certificate_id: "mc-2", ..granted },
+        ApprovalFacts { profile_id: "prof-other", ..granted },
+        ApprovalFacts { spki_sha256: Some("00"), ..granted },
+    ];
+    for approval in refused {
+        assert_eq!(codes(&with(approval)), ["approval_required"], "{approval:?}");
+    }
+    let open = Profile { requires_approval: false, ..profile() };
+    let needless = PolicyInput { approval: Some(granted), ..input(&issuer, ProfileFacts::Found(&open), &PLAIN) };
+    let leaf = authorize(&needless).expect("nothing is demanded");
+    assert_eq!(leaf.leaf().approval_id, None, "an approval is not used up where none is needed");
 }
 
 #[test]

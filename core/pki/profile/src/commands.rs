@@ -1,12 +1,13 @@
 //! Use cases of profiles.
 
+use crate::document::{document, document_changes};
 use crate::validation::check_profile;
 use crate::{AcmeAuthMode, Eku, KeyAlgorithm, KeyRule, Patch, Profile, ProfileFilter, ProfileStore};
 use certctl_audit::{Action, AuditEvent, AuditLog};
-use certctl_kernel::{DEFAULT_TENANT, DomainError, FieldError, Id, IdKind, ListQuery, Page};
+use certctl_kernel::{DEFAULT_TENANT, DomainError, FieldError, IdKind, ListQuery, Page};
 use certctl_ports::Ambient;
 use certctl_rbac::{Caller, Permission, Scope};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 /// A key rule as a client writes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +90,7 @@ fn default_keys() -> Vec<KeyRule> {
 
 impl ProfileInput {
     /// Writes what was given over `profile`; returns the rules that the texts break.
-    fn apply(self, profile: &mut Profile) -> Vec<FieldError> {
+    pub(crate) fn apply(self, profile: &mut Profile) -> Vec<FieldError> {
         let mut errors = Vec::new();
         self.description.apply(&mut profile.description, String::new());
         match self.allowed_key_algorithms {
@@ -178,7 +179,7 @@ fn parse_ekus(names: &[String], errors: &mut Vec<FieldError>) -> Vec<Eku> {
     out
 }
 
-fn settle(mut errors: Vec<FieldError>, profile: &Profile) -> Result<(), DomainError> {
+pub(crate) fn settle(mut errors: Vec<FieldError>, profile: &Profile) -> Result<(), DomainError> {
     // The general rules would repeat what the texts already broke.
     let rest = check_profile(profile);
     let known: Vec<String> = errors.iter().map(|e| e.field.clone()).collect();
@@ -254,43 +255,69 @@ pub async fn list_profiles(
     Ok(tx.profiles_page(filter, list).await?)
 }
 
-/// Changes a profile. One that requires approval can't be changed: a change needs an approval itself, and until there
-/// is a workflow for it the gate stays shut.
-pub async fn update_profile(
-    tx: &mut (impl ProfileStore + AuditLog + ?Sized),
+/// A change that keeps every rule and is not made yet; the profile is locked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedUpdate {
+    stored: Profile,
+    proposed: Profile,
+}
+
+impl PlannedUpdate {
+    /// Whether a second person must grant it: the profile demands approval, or is to demand it.
+    pub const fn needs_approval(&self) -> bool {
+        self.stored.requires_approval || self.proposed.requires_approval
+    }
+
+    /// The profile as it is and as it is to be.
+    pub fn into_parts(self) -> (Profile, Profile) {
+        (self.stored, self.proposed)
+    }
+}
+
+/// Checks a change of a profile and locks it.
+pub async fn plan_update(
+    tx: &mut (impl ProfileStore + ?Sized),
     ambient: &Ambient,
     caller: &Caller,
     command: UpdateProfile,
-) -> Result<Profile, DomainError> {
+) -> Result<PlannedUpdate, DomainError> {
     caller.require(Permission::ProfileEdit, &[Scope::Profile(command.id.clone())])?;
     let stored =
         tx.profile_for_update(&command.id).await?.ok_or_else(|| DomainError::not_found("profile", &*command.id))?;
     if command.expected_version.is_some_and(|expected| expected != stored.row_version) {
         return Err(DomainError::PreconditionFailed);
     }
-    if stored.requires_approval {
-        return Err(DomainError::conflict(
-            "approval_required",
-            "the profile requires approval, its changes included, and this build has no approval workflow; create \
-             another profile instead",
-        ));
-    }
-    let mut profile = stored.clone();
+    let mut proposed = stored.clone();
     if let Some(name) = command.name.as_deref().map(str::trim).filter(|name| !name.is_empty()) {
-        name.clone_into(&mut profile.name);
+        name.clone_into(&mut proposed.name);
     }
-    let errors = command.input.apply(&mut profile);
-    profile.updated_at = ambient.now();
-    settle(errors, &profile)?;
-    tx.update_profile(&profile).await?;
-    profile.row_version += 1;
-    let details = json!({"changes": changes(&stored, &profile)});
-    tx.record(AuditEvent::new(Action::UpdateProfile, &caller.context, &profile.id, details)).await?;
-    Ok(profile)
+    let errors = command.input.apply(&mut proposed);
+    proposed.updated_at = ambient.now();
+    settle(errors, &proposed)?;
+    Ok(PlannedUpdate { stored, proposed })
 }
 
-/// Removes a profile that nothing refers to. With `force`, certificates and renewal policies lose it first; not so a
-/// profile that requires approval, because they would lose the gate with it.
+/// Makes a change that needs no approval; one that does is refused.
+pub async fn save_update(
+    tx: &mut (impl ProfileStore + AuditLog + ?Sized),
+    caller: &Caller,
+    plan: PlannedUpdate,
+) -> Result<Profile, DomainError> {
+    if plan.needs_approval() {
+        let message = "the profile demands approval, its changes included; ask for the change";
+        return Err(DomainError::conflict("approval_required", message));
+    }
+    let PlannedUpdate { stored, mut proposed } = plan;
+    tx.update_profile(&proposed).await?;
+    proposed.row_version += 1;
+    let details = json!({"changes": document_changes(&document(&stored), &document(&proposed))});
+    tx.record(AuditEvent::new(Action::UpdateProfile, &caller.context, &proposed.id, details)).await?;
+    Ok(proposed)
+}
+
+/// Removes a profile that nothing refers to. With `force`, certificates and renewal policies lose it first. One that
+/// demands approval stays: whoever has it approved to demand none may remove it then. Approval requests are kept, and
+/// keep their profile.
 pub async fn delete_profile(
     tx: &mut (impl ProfileStore + AuditLog + ?Sized),
     caller: &Caller,
@@ -303,20 +330,28 @@ pub async fn delete_profile(
     if expected_version.is_some_and(|expected| expected != profile.row_version) {
         return Err(DomainError::PreconditionFailed);
     }
+    if profile.requires_approval {
+        return Err(DomainError::conflict(
+            "approval_required",
+            "the profile demands approval and can't be removed; have a change to requires_approval=false approved first",
+        ));
+    }
     let usage = tx.profile_usage(id).await?;
+    if usage.approvals > 0 {
+        let message = format!(
+            "{} approval requests refer to the profile and are kept with the audit trail; disable it instead",
+            usage.approvals
+        );
+        return Err(DomainError::conflict("dependency_blocked", message));
+    }
     let used = usage.certificates + usage.renewal_policies > 0;
-    if used && (!force || profile.requires_approval) {
+    if used && !force {
         return Err(DomainError::conflict(
             "dependency_blocked",
             format!(
-                "the profile is in use by {} certificates and {} renewal policies; {}",
-                usage.certificates,
-                usage.renewal_policies,
-                if profile.requires_approval {
-                    "it requires approval, so they can't be detached"
-                } else {
-                    "move them first, or detach them with force=true"
-                }
+                "the profile is in use by {} certificates and {} renewal policies; move them first, or detach them with \
+                 force=true",
+                usage.certificates, usage.renewal_policies,
             ),
         ));
     }
@@ -331,50 +366,4 @@ pub async fn delete_profile(
     });
     tx.record(AuditEvent::new(Action::DeleteProfile, &caller.context, id, details)).await?;
     Ok(())
-}
-
-/// What an update changed: field → [old, new].
-fn changes(old: &Profile, new: &Profile) -> Map<String, Value> {
-    let (before, after) = (facts(old), facts(new));
-    let mut out = Map::new();
-    for (field, value) in after {
-        let earlier = before.get(&field).cloned().unwrap_or(Value::Null);
-        if earlier != value {
-            out.insert(field, json!([earlier, value]));
-        }
-    }
-    out
-}
-
-fn facts(profile: &Profile) -> Map<String, Value> {
-    let reference = |id: &Option<Id>| json!(id);
-    let rules: Vec<Value> = profile
-        .allowed_key_algorithms
-        .iter()
-        .map(|rule| json!({"algorithm": rule.algorithm.as_str(), "min_size": rule.min_size}))
-        .collect();
-    let ekus: Vec<&str> = profile.allowed_ekus.iter().map(|eku| eku.as_str()).collect();
-    [
-        ("name", json!(profile.name)),
-        ("description", json!(profile.description)),
-        ("allowed_key_algorithms", json!(rules)),
-        ("max_ttl_seconds", json!(profile.max_ttl_seconds)),
-        ("allowed_ekus", json!(ekus)),
-        ("required_san_patterns", json!(profile.required_san_patterns)),
-        ("spiffe_uri_pattern", json!(profile.spiffe_uri_pattern)),
-        ("allow_short_lived", json!(profile.allow_short_lived)),
-        ("must_staple", json!(profile.must_staple)),
-        ("required_csr_attributes", json!(profile.required_csr_attributes)),
-        ("acme_auth_mode", json!(profile.acme_auth_mode.as_str())),
-        ("requires_approval", json!(profile.requires_approval)),
-        ("allow_wildcards", json!(profile.allow_wildcards)),
-        ("enabled", json!(profile.enabled)),
-        ("default_owner_id", reference(&profile.default_owner_id)),
-        ("default_team_id", reference(&profile.default_team_id)),
-        ("default_policy_id", reference(&profile.default_policy_id)),
-        ("default_issuer_id", reference(&profile.default_issuer_id)),
-    ]
-    .into_iter()
-    .map(|(field, value)| (field.to_owned(), value))
-    .collect()
 }

@@ -4,6 +4,7 @@
 //! follows from the answer is the business of issuance.
 
 mod commands;
+mod document;
 mod model;
 mod names;
 mod patch;
@@ -11,9 +12,10 @@ mod ports;
 mod validation;
 
 pub use commands::{
-    CreateProfile, KeyRuleInput, ProfileInput, UpdateProfile, create_profile, delete_profile, get_profile,
-    list_profiles, update_profile,
+    CreateProfile, KeyRuleInput, PlannedUpdate, ProfileInput, UpdateProfile, create_profile, delete_profile,
+    get_profile, list_profiles, plan_update, save_update,
 };
+pub use document::{apply_document, document, document_changes};
 pub use model::{AcmeAuthMode, Eku, KeyAlgorithm, KeyRule, Profile};
 pub use names::{NameKind, RequestedName};
 pub use patch::Patch;

@@ -28,6 +28,8 @@ pub struct ProfileUsage {
     pub certificates: i64,
     /// Renewal policies.
     pub renewal_policies: i64,
+    /// Approval requests, decided ones included.
+    pub approvals: i64,
 }
 
 /// Keeps profiles.

@@ -1,6 +1,7 @@
 //! Revoking a managed certificate.
 
 use crate::{Revocation, RevocationReason, StatusStore};
+use certctl_approval::ApprovalStore;
 use certctl_audit::{Action, AuditEvent, AuditLog};
 use certctl_ca::CaStore;
 use certctl_inventory::{Certificate, CertificateStatus, CertificateStore, CertificateVersion};
@@ -54,7 +55,7 @@ struct Plan {
 /// Fails with not found (404), a conflict when the certificate was never issued, has nothing left to revoke, or is
 /// revoked for another reason (409), and a validation error for an archived certificate (400).
 pub async fn revoke(
-    tx: &mut (impl CertificateStore + JobStore + CaStore + StatusStore + AuditLog + Announcer + ?Sized),
+    tx: &mut (impl CertificateStore + JobStore + CaStore + StatusStore + ApprovalStore + AuditLog + Announcer + ?Sized),
     ambient: &Ambient,
     caller: &Caller,
     cmd: Revoke,
@@ -94,7 +95,9 @@ pub async fn revoke(
     if whole {
         let since = certificate.revoked_at.unwrap_or(now);
         tx.mark_revoked(&certificate.id, since, cmd.reason.as_str()).await?;
-        cancelled = tx.cancel_open_jobs(&certificate.id, "the certificate was revoked", now).await?;
+        let reason = "the certificate was revoked";
+        cancelled = tx.cancel_open_jobs(&certificate.id, reason, now).await?;
+        certctl_approval::call_off(tx, ambient, &caller.context, &certificate.id, reason).await?;
     }
 
     let same_key = if cmd.reason == RevocationReason::KeyCompromise {

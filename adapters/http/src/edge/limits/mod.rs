@@ -271,6 +271,7 @@ mod tests {
             limit_idle: Duration::from_mins(1),
             exports_per_hour: 1,
             ocsp_per_minute: 1,
+            approvals: certctl_approval::ApprovalSettings::default(),
             request_timeout: Duration::from_secs(1),
             auth_type: "api-key",
             version: "test",
