@@ -72,24 +72,15 @@ impl Scene {
             .expect("curl runs")
     }
 
-    fn psql(&self) -> Command {
-        let data = self.server.dir.path().join("data");
-        let password = std::fs::read_to_string(data.join("postgres.password")).expect("the private password");
-        let mut psql = Command::new("psql");
-        psql.env("PGPASSWORD", password.trim()).arg("-h").arg(data.join("run"));
-        psql.args(["-U", "certctl", "-d", "certctl", "-XAtq"]);
-        psql
-    }
-
     /// Keeps versions from being stored until the returned session ends, and starts an issuance that has signed and
     /// waits to store.
     fn signed_and_not_stored(&self) -> (Session, Child) {
-        let lock = Session::start(self.psql());
+        let lock = Session::start(psql(&self.server), "inventory.certificate_versions");
         let issuing = self.issue();
         let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
                        AND query LIKE '%INSERT INTO inventory.certificate_versions%'";
         until("the issuance waits to store what it signed", || {
-            let output = self.psql().args(["-c", waiting]).output().expect("psql runs");
+            let output = psql(&self.server).args(["-c", waiting]).output().expect("psql runs");
             output.stdout.starts_with(b"1")
         });
         (lock, issuing)
@@ -105,16 +96,24 @@ impl Scene {
     }
 }
 
-/// A database session that holds a lock on the table of versions; ends when dropped.
-struct Session(Child);
+/// A client of the server's private database.
+pub(super) fn psql(server: &Server) -> Command {
+    let data = server.dir.path().join("data");
+    let password = std::fs::read_to_string(data.join("postgres.password")).expect("the private password");
+    let mut psql = Command::new("psql");
+    psql.env("PGPASSWORD", password.trim()).arg("-h").arg(data.join("run"));
+    psql.args(["-U", "certctl", "-d", "certctl", "-XAtq"]);
+    psql
+}
+
+/// A database session that keeps others from writing a table; ends when dropped.
+pub(super) struct Session(Child);
 
 impl Session {
-    fn start(mut psql: Command) -> Self {
+    pub(super) fn start(mut psql: Command, table: &str) -> Self {
         let mut child = psql.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("psql runs");
         let input = child.stdin.as_mut().expect("its input");
-        input
-            .write_all(b"BEGIN; LOCK TABLE inventory.certificate_versions IN SHARE MODE;\n\\echo held\n")
-            .expect("psql reads");
+        writeln!(input, "BEGIN; LOCK TABLE {table} IN SHARE MODE;\n\\echo held").expect("psql reads");
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().expect("its output")).read_line(&mut line).expect("psql answers");
         assert_eq!(line.trim(), "held");
@@ -130,7 +129,7 @@ impl Drop for Session {
     }
 }
 
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(super) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !condition() {
         assert!(Instant::now() < deadline, "timed out until {what}");

@@ -2,6 +2,7 @@
 //!
 //! `just unit` builds the binary first; cargo alone does not know that this test needs it.
 
+mod approvals;
 mod defences;
 mod faults;
 mod sealing;

@@ -19,6 +19,7 @@ use certctl_kernel::{Actor, ActorType, DomainError, ListQuery};
 use certctl_profile::{CreateProfile, Profile, ProfileInput, UpdateProfile, create_profile, delete_profile};
 use certctl_rbac::Caller;
 use certctl_renewal::{Ordered, ScanSettings, renew, renewal_scan};
+use certctl_revocation::{RevocationReason, revoke};
 use certctl_unit_of_work::UnitOfWork;
 use std::sync::Arc;
 use time::Duration;
@@ -159,7 +160,7 @@ async fn sent(
         source: sources::API.to_owned(),
     };
     let outcome = issue_from_csr(unit.stores(), issuers, &db.ambient, &SETTINGS, by, command).await?;
-    unit.save_unaudited("a repeated request that waits changes nothing").await?;
+    unit.save().await?;
     Ok(outcome)
 }
 
@@ -455,6 +456,18 @@ async fn what_calls_a_job_off_ends_its_request() {
     assert_eq!(scene.request(&third.id).await.state, ApprovalState::Withdrawn);
     assert_eq!(scene.request(&fourth.id).await.state, ApprovalState::Pending);
 
+    issued(&scene.db, &scene.certificate, 1).await;
+    scene.order(&scene.ada).await.expect_err("the fourth waits");
+    let mut unit = scene.db.begin().await;
+    let revocation = crate::status::command(&scene.certificate, RevocationReason::Superseded);
+    revoke(unit.stores(), &scene.db.ambient, &scene.ada, revocation).await.expect("revoked");
+    unit.save().await.expect("saved");
+    assert_eq!(scene.request(&fourth.id).await.state, ApprovalState::Withdrawn);
+    let mut unit = scene.db.begin().await;
+    let forced = renew(unit.stores(), &scene.db.ambient, &SETTINGS, &scene.ada, &scene.certificate.id, true).await;
+    let fourth = forced.expect("issued anew by force").approval.expect("demanded");
+    unit.save().await.expect("saved");
+
     let mut unit = scene.db.begin().await;
     let (tx, ambient, id) = (unit.stores(), &scene.db.ambient, &scene.certificate.id);
     archive_certificate(tx, ambient, &scene.ada, id, None).await.expect("archived");
@@ -569,6 +582,24 @@ async fn a_guarded_profile_changes_only_by_a_second_person_and_from_where_it_sto
     scene.db.session().await.batch_execute(sql).await.expect("nothing uses it");
     let removed = delete_profile(unit.stores(), &scene.ada, "prof-strict", None, true).await;
     assert_eq!(refusal(removed), "dependency_blocked", "requests are kept with their profile");
+}
+
+#[tokio::test]
+async fn a_change_that_could_never_be_made_is_refused_when_it_is_asked_for() {
+    let scene = Scene::set().await;
+    let unknown = ProfileInput {
+        default_owner_id: Patch::Set("o-nobody".into()),
+        default_issuer_id: Patch::Set("iss-none".into()),
+        ..ProfileInput::default()
+    };
+    match edit(&scene, unknown).await {
+        Err(ApprovalError::Domain(DomainError::Validation(errors))) => {
+            let named: Vec<_> = errors.iter().map(|error| (error.field.as_str(), error.code.as_str())).collect();
+            let unknown = "unknown_reference";
+            assert_eq!(named, [("default_owner_id", unknown), ("default_issuer_id", unknown)]);
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ async fn issue(db: &TestDatabase, issuers: &LocalIssuers, certificate: &Certific
     issue_with(db, issuers, certificate, request(&certificate.sans)).await.expect("issued")
 }
 
-fn command(certificate: &Certificate, reason: RevocationReason) -> Revoke {
+pub fn command(certificate: &Certificate, reason: RevocationReason) -> Revoke {
     Revoke {
         certificate_id: certificate.id.clone(),
         reason,

@@ -7,7 +7,8 @@ use crate::{
     ApprovalError, ApprovalKind, ApprovalRequest, ApprovalSettings, ApprovalState, ApprovalStore, Event, Party,
 };
 use certctl_audit::{Action, AuditEvent, AuditLog};
-use certctl_kernel::{DEFAULT_TENANT, DomainError, IdKind};
+use certctl_inventory::{IssuerStore, OrgStore, RenewalPolicyStore};
+use certctl_kernel::{DEFAULT_TENANT, DomainError, FieldError, IdKind};
 use certctl_ports::{Ambient, Announcer};
 use certctl_profile::{Profile, ProfileStore, UpdateProfile, document, document_changes, plan_update, save_update};
 use certctl_rbac::Caller;
@@ -26,7 +27,9 @@ pub enum ProfileEdit {
 /// Changes a profile, or asks for the change where the profile demands approval or is to demand it. One change of a
 /// profile waits at a time.
 pub async fn edit_profile(
-    tx: &mut (impl ProfileStore + ApprovalStore + AuditLog + Announcer + ?Sized),
+    tx: &mut (
+             impl ProfileStore + OrgStore + RenewalPolicyStore + IssuerStore + ApprovalStore + AuditLog + Announcer + ?Sized
+         ),
     ambient: &Ambient,
     settings: &ApprovalSettings,
     caller: &Caller,
@@ -37,6 +40,7 @@ pub async fn edit_profile(
         return Ok(ProfileEdit::Applied(Box::new(save_update(tx, caller, plan).await?)));
     }
     let (stored, proposed) = plan.into_parts();
+    check_references(tx, &stored, &proposed).await?;
     let now = ambient.now();
     let requester = Party::asking(&caller.context.actor, tx.standing(&caller.context.actor).await?);
     let mut request = ApprovalRequest {
@@ -83,4 +87,41 @@ pub async fn edit_profile(
     apply(tx, ambient, context, &request, Some(stored)).await?;
     let changed = tx.profile(&id).await?.ok_or_else(|| DomainError::not_found("profile", id))?;
     Ok(ProfileEdit::Applied(Box::new(changed)))
+}
+
+/// What a change would newly refer to must be there when it is asked for, not only when it is granted.
+async fn check_references(
+    tx: &mut (impl OrgStore + RenewalPolicyStore + IssuerStore + ?Sized),
+    stored: &Profile,
+    proposed: &Profile,
+) -> Result<(), DomainError> {
+    let mut missing = Vec::new();
+    if let Some(id) =
+        proposed.default_owner_id.as_ref().filter(|_| proposed.default_owner_id != stored.default_owner_id)
+        && tx.owner(id).await?.is_none()
+    {
+        missing.push("default_owner_id");
+    }
+    if let Some(id) = proposed.default_team_id.as_ref().filter(|_| proposed.default_team_id != stored.default_team_id)
+        && tx.team(id).await?.is_none()
+    {
+        missing.push("default_team_id");
+    }
+    if let Some(id) =
+        proposed.default_policy_id.as_ref().filter(|_| proposed.default_policy_id != stored.default_policy_id)
+        && tx.renewal_policy(id).await?.is_none()
+    {
+        missing.push("default_policy_id");
+    }
+    if let Some(id) =
+        proposed.default_issuer_id.as_ref().filter(|_| proposed.default_issuer_id != stored.default_issuer_id)
+        && tx.issuer(id).await?.is_none()
+    {
+        missing.push("default_issuer_id");
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let unknown = |field| FieldError::new(field, "unknown_reference", "names an object that does not exist");
+    Err(DomainError::Validation(missing.into_iter().map(unknown).collect()))
 }

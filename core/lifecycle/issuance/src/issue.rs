@@ -334,5 +334,7 @@ async fn ask(
         }
         None => request_issuance(tx, ambient, approvals, context, subject, None, key).await?,
     };
+    let details = json!({"approval_id": asked.id, "spki_sha256": request.spki_sha256});
+    tx.record(AuditEvent::new(Action::CsrSubmitted, context, &subject.certificate_id, details)).await?;
     Ok(Outcome::Pending(Box::new(asked)))
 }
