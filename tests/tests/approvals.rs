@@ -2,7 +2,7 @@
 //! person granted it, by whatever way it is asked for, and a server killed in the middle of a decision has decided
 //! nothing.
 
-use super::faults::{Session, psql, until};
+use super::faults::{Session, until};
 use super::{Server, command, free_port, json};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -156,7 +156,7 @@ impl Scene {
     }
 
     fn sql(&self, statement: &str) -> String {
-        let output = psql(&self.server).args(["-c", statement]).output().expect("psql runs");
+        let output = self.server.psql().args(["-c", statement]).output().expect("psql runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
@@ -317,7 +317,7 @@ fn a_server_killed_at_any_statement_of_a_decision_has_decided_nothing() {
         ("approval.outbox", "%INSERT INTO approval.outbox%"),
     ];
     for (table, statement) in steps {
-        let lock = Session::start(psql(&scene.server), table);
+        let lock = Session::start(scene.server.psql(), table);
         let deciding = scene.approve_in_the_background(&id);
         let waiting = format!(
             "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '{statement}'"

@@ -7,7 +7,7 @@ use std::process::Command;
 
 const CONSOLE: &str = "https://console.example.com";
 /// curl comes from the loopback address and speaks for others as a proxy would.
-const PROXY: (&str, &str) = ("TRUSTED_PROXIES", "127.0.0.0/8,::1");
+pub(super) const PROXY: (&str, &str) = ("TRUSTED_PROXIES", "127.0.0.0/8,::1");
 
 struct Answer {
     status: u16,
@@ -65,20 +65,6 @@ fn bootstrap_attempt(server: &Server, address: &str, token: &str) -> Answer {
     let body = json!({"token": token, "actor_name": "admin"}).to_string();
     let from = format!("X-Forwarded-For: {address}");
     fetch(server, "/api/v1/auth/bootstrap", &["-H", &from, "-H", "Content-Type: application/json", "-d", &body])
-}
-
-fn psql(server: &Server, sql: &str) -> String {
-    let data = server.dir.path().join("data");
-    let password = std::fs::read_to_string(data.join("postgres.password")).expect("the private password");
-    let output = Command::new("psql")
-        .env("PGPASSWORD", password.trim())
-        .arg("-h")
-        .arg(data.join("run"))
-        .args(["-U", "certctl", "-d", "certctl", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql])
-        .output()
-        .expect("psql runs");
-    assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 fn new_key(server: &Server, admin: &str, name: &str) -> String {
@@ -194,10 +180,7 @@ fn limits_in_postgresql_hold_across_replicas_and_each_fails_as_it_declares() {
     // A busy machine must not make this a test of the budget; that one is beside the adapter.
     let budget = ("RATE_LIMIT_BUDGET", "10s");
     let first = Server::start_with(&[PROXY, shared, budget]);
-    let password = std::fs::read_to_string(first.dir.path().join("data/postgres.password")).expect("a password");
-    let sockets = first.dir.path().join("data/run").display().to_string().replace('/', "%2F");
-    let url = format!("postgres://certctl:{}@{sockets}/certctl", password.trim());
-    let second = Server::start_with(&[PROXY, shared, budget, ("DATABASE_URL", &url)]);
+    let second = first.replica();
 
     let attempts: Vec<u16> = (0..5)
         .map(|n| bootstrap_attempt(if n % 2 == 0 { &first } else { &second }, "198.51.100.7", "wrong").status)
@@ -208,16 +191,16 @@ fn limits_in_postgresql_hold_across_replicas_and_each_fails_as_it_declares() {
         assert_eq!(refused.status, 429, "five a minute over both");
         assert!((1..=12).contains(&refused.number("retry-after")), "{:?}", refused.headers);
     }
-    let counted = psql(&first, "SELECT count(*) FROM platform.rate_limits WHERE limiter = 'bootstrap'");
+    let counted = first.sql("SELECT count(*) FROM platform.rate_limits WHERE limiter = 'bootstrap'");
     assert_eq!(counted, "1");
 
-    psql(&first, "ALTER TABLE platform.rate_limits RENAME TO elsewhere");
+    first.sql("ALTER TABLE platform.rate_limits RENAME TO elsewhere");
     let refused = bootstrap_attempt(&second, "198.51.100.8", TOKEN);
     assert_eq!((refused.status, refused.json()["code"].as_str()), (503, Some("rate_limit_unavailable")));
     assert_eq!(fetch(&first, "/api/v1/version", &[]).status, 200, "the general limit passes without its count");
     let wrong = fetch_as(&first, "198.51.100.9", "cctl_000000000000_guess", "/api/v1/auth/me");
     assert_eq!(wrong.status, 503, "a guess that can't be counted is not looked at");
-    psql(&first, "ALTER TABLE platform.elsewhere RENAME TO rate_limits");
+    first.sql("ALTER TABLE platform.elsewhere RENAME TO rate_limits");
     assert_eq!(bootstrap_attempt(&second, "198.51.100.8", TOKEN).status, 201);
 }
 

@@ -75,12 +75,12 @@ impl Scene {
     /// Keeps versions from being stored until the returned session ends, and starts an issuance that has signed and
     /// waits to store.
     fn signed_and_not_stored(&self) -> (Session, Child) {
-        let lock = Session::start(psql(&self.server), "inventory.certificate_versions");
+        let lock = Session::start(self.server.psql(), "inventory.certificate_versions");
         let issuing = self.issue();
         let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
                        AND query LIKE '%INSERT INTO inventory.certificate_versions%'";
         until("the issuance waits to store what it signed", || {
-            let output = psql(&self.server).args(["-c", waiting]).output().expect("psql runs");
+            let output = self.server.psql().args(["-c", waiting]).output().expect("psql runs");
             output.stdout.starts_with(b"1")
         });
         (lock, issuing)
@@ -94,16 +94,6 @@ impl Scene {
             .find(|path| path.exists())?;
         std::fs::read_to_string(file).ok()?.lines().next().map(str::to_owned)
     }
-}
-
-/// A client of the server's private database.
-pub(super) fn psql(server: &Server) -> Command {
-    let data = server.dir.path().join("data");
-    let password = std::fs::read_to_string(data.join("postgres.password")).expect("the private password");
-    let mut psql = Command::new("psql");
-    psql.env("PGPASSWORD", password.trim()).arg("-h").arg(data.join("run"));
-    psql.args(["-U", "certctl", "-d", "certctl", "-XAtq"]);
-    psql
 }
 
 /// A database session that keeps others from writing a table; ends when dropped.

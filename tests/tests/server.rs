@@ -5,6 +5,7 @@
 mod approvals;
 mod defences;
 mod faults;
+mod first_admin;
 mod sealing;
 
 use serde_json::{Value, json};
@@ -69,6 +70,35 @@ impl Server {
         let server = Self { dir, port, child, settings };
         server.until_ready();
         server
+    }
+
+    /// Another server on this one's database, with the same settings.
+    fn replica(&self) -> Self {
+        let password = std::fs::read_to_string(self.dir.path().join("data/postgres.password")).expect("a password");
+        let sockets = self.dir.path().join("data/run").display().to_string().replace('/', "%2F");
+        let url = format!("postgres://certctl:{}@{sockets}/certctl", password.trim());
+        let mut settings = self.settings.clone();
+        settings.push(("CERTCTL_DATABASE_URL".to_owned(), url));
+        let settings: Vec<(&str, &str)> =
+            settings.iter().map(|(name, value)| (name.trim_start_matches("CERTCTL_"), value.as_str())).collect();
+        Self::start_with(&settings)
+    }
+
+    /// A session of `psql` with the private database.
+    fn psql(&self) -> Command {
+        let data = self.dir.path().join("data");
+        let password = std::fs::read_to_string(data.join("postgres.password")).expect("the private password");
+        let mut psql = Command::new("psql");
+        psql.env("PGPASSWORD", password.trim()).arg("-h").arg(data.join("run"));
+        psql.args(["-U", "certctl", "-d", "certctl", "-XAtq", "-v", "ON_ERROR_STOP=1"]);
+        psql
+    }
+
+    /// What a statement prints.
+    fn sql(&self, statement: &str) -> String {
+        let output = self.psql().args(["-c", statement]).output().expect("psql runs");
+        assert!(output.status.success(), "{statement}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
     fn restart(&mut self) {

@@ -110,7 +110,8 @@ pub fn refusal(context: &RequestContext, error: &BootstrapError) -> Option<Audit
         BootstrapError::Token => "wrong_token",
         BootstrapError::Closed => "closed",
         BootstrapError::NameTaken => "name_taken",
-        BootstrapError::Name | BootstrapError::Domain(_) => return None,
+        BootstrapError::Domain(_) => "error",
+        BootstrapError::Name => return None,
     };
     let event = AuditEvent::new(Action::BootstrapConsumeFailed, context, "bootstrap", json!({"reason": reason}));
     Some(event.by(Actor::new(ACTOR, ActorType::System)))
