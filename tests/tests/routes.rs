@@ -38,7 +38,9 @@ const REGATED: &[(&str, &str, &str, &str)] = &[
 
 fn gate_text(gate: Gate) -> String {
     match gate {
-        Gate::Permission(permission) | Gate::Enrolment(permission) => permission.as_str().to_owned(),
+        Gate::Permission(permission) | Gate::Objects(permission) | Gate::Enrolment(permission) => {
+            permission.as_str().to_owned()
+        }
         Gate::Scoped(permission, kind) => format!("{}@{}", permission.as_str(), kind.as_str()),
         Gate::Authenticated => "authenticated".to_owned(),
         Gate::Public(_) => "exempt".to_owned(),

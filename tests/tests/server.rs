@@ -6,6 +6,8 @@ mod approvals;
 mod defences;
 mod faults;
 mod first_admin;
+mod matrix;
+mod roles_cli;
 mod sealing;
 
 use serde_json::{Value, json};

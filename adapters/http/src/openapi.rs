@@ -132,6 +132,9 @@ fn declare(responses: &mut std::collections::BTreeMap<String, RefOr<Response>>, 
 fn gate_note(gate: Gate) -> String {
     match gate {
         Gate::Permission(permission) => format!("Permission: `{}`.", permission.as_str()),
+        Gate::Objects(permission) => {
+            format!("Permission: `{}`, globally or for the profile or issuer concerned.", permission.as_str())
+        }
         Gate::Scoped(permission, kind) => {
             format!("Permission: `{}`, globally or for this {}.", permission.as_str(), kind.as_str())
         }

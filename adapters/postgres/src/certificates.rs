@@ -1,6 +1,6 @@
 //! Managed certificates and their versions.
 
-use crate::paging::{Filters, KeyKind, ListSql, containing, key_of};
+use crate::paging::{Filters, KeyKind, ListSql, containing, key_of, scope_keys};
 use crate::unit_of_work::PgUnitOfWork;
 use async_trait::async_trait;
 use certctl_inventory::{
@@ -347,18 +347,12 @@ impl CertificateStore for PgUnitOfWork {
             id: "c.id",
             descending: sort.order == SortOrder::Descending,
         };
-        let within = filter.within.as_ref().map(|scopes| {
-            scopes
-                .iter()
-                .filter_map(|scope| scope.id().map(|id| format!("{}:{id}", scope.kind().as_str())))
-                .collect::<Vec<String>>()
-        });
         let filters = Filters::default()
             .with("c.status = ?", "text", filter.status.map(CertificateStatus::as_str))
             .with(
                 "('issuer:' || c.issuer_id = ANY(?) OR 'profile:' || c.certificate_profile_id = ANY(?))",
                 "text[]",
-                within,
+                filter.within.as_deref().map(scope_keys),
             )
             .with("c.environment = ?", "text", filter.environment.as_deref())
             .with("c.owner_id = ?", "text", filter.owner_id.as_deref())

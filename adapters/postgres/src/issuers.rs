@@ -114,11 +114,13 @@ impl IssuerStore for PgUnitOfWork {
         let row = self
             .query_one(
                 "SELECT (SELECT count(*) FROM inventory.certificates WHERE issuer_id = $1), \
-                   (SELECT count(*) FROM inventory.certificate_versions WHERE issuer_id = $1)",
+                   (SELECT count(*) FROM inventory.certificate_versions WHERE issuer_id = $1), \
+                   (SELECT count(*) FROM iam.grants WHERE scope_type = 'issuer' AND scope_id = $1) \
+                     + (SELECT count(*) FROM iam.role_permissions WHERE scope_type = 'issuer' AND scope_id = $1)",
                 &[&id],
             )
             .await?;
-        Ok(IssuerUsage { certificates: row.get(0), versions: row.get(1) })
+        Ok(IssuerUsage { certificates: row.get(0), versions: row.get(1), grants: row.get(2) })
     }
 
     async fn issuers_page(&mut self, filter: &IssuerFilter, list: &ListQuery) -> Result<Page<Issuer>, StoreError> {
@@ -133,7 +135,8 @@ impl IssuerStore for PgUnitOfWork {
         let filters = Filters::default()
             .with("(i.id ILIKE ? OR i.name ILIKE ?)", "text", filter.q.as_deref().map(containing))
             .with("i.type = ?", "text", filter.kind.as_deref())
-            .with("i.enabled = ?", "boolean", filter.enabled);
+            .with("i.enabled = ?", "boolean", filter.enabled)
+            .with("i.id = ANY(?)", "text[]", filter.ids.clone());
         self.page(&sql, &filters, filter.fingerprint(), list, issuer, |row| {
             (key_of(Some(row.created_at)), row.id.clone())
         })

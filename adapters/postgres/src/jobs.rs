@@ -1,6 +1,6 @@
 //! Jobs.
 
-use crate::paging::{Filters, KeyKind, ListSql, key_of};
+use crate::paging::{Filters, KeyKind, ListSql, key_of, scope_keys};
 use crate::unit_of_work::{Params, PgUnitOfWork};
 use async_trait::async_trait;
 use certctl_inventory::CertificateStatus;
@@ -292,7 +292,13 @@ impl JobStore for PgUnitOfWork {
             .with("j.type = ?", "text", filter.kind.map(JobType::as_str))
             .with("j.certificate_id = ?", "text", filter.certificate_id.as_deref())
             .with("j.target_id = ?", "text", filter.target_id.as_deref())
-            .with("j.agent_id = ?", "text", filter.agent_id.as_deref());
+            .with("j.agent_id = ?", "text", filter.agent_id.as_deref())
+            .with(
+                "EXISTS (SELECT FROM inventory.certificates c WHERE c.id = j.certificate_id \
+                   AND ('issuer:' || c.issuer_id = ANY(?) OR 'profile:' || c.certificate_profile_id = ANY(?)))",
+                "text[]",
+                filter.within.as_deref().map(scope_keys),
+            );
         self.page(&sql, &filters, filter.fingerprint(), list, job, |row| (key_of(Some(row.created_at)), row.id.clone()))
             .await
     }

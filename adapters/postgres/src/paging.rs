@@ -2,6 +2,7 @@
 
 use crate::unit_of_work::PgUnitOfWork;
 use certctl_kernel::{Cursor, ListQuery, Page, StoreError, Timestamp, timestamp};
+use certctl_rbac::Scope;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -12,6 +13,11 @@ const NEVER: &str = "infinity";
 pub(crate) fn containing(text: &str) -> String {
     let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
     format!("%{escaped}%")
+}
+
+/// Scopes as texts that a statement compares with a certificate's issuer and profile.
+pub(crate) fn scope_keys(scopes: &[Scope]) -> Vec<String> {
+    scopes.iter().filter_map(|scope| scope.id().map(|id| format!("{}:{id}", scope.kind().as_str()))).collect()
 }
 
 /// An instant as a cursor's key.

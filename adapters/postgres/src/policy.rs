@@ -176,11 +176,18 @@ impl ProfileStore for PgUnitOfWork {
             .query_one(
                 "SELECT (SELECT count(*) FROM inventory.certificates WHERE certificate_profile_id = $1), \
                    (SELECT count(*) FROM policy.renewal_policies WHERE certificate_profile_id = $1), \
-                   (SELECT count(*) FROM approval.requests WHERE profile_id = $1)",
+                   (SELECT count(*) FROM approval.requests WHERE profile_id = $1), \
+                   (SELECT count(*) FROM iam.grants WHERE scope_type = 'profile' AND scope_id = $1) \
+                     + (SELECT count(*) FROM iam.role_permissions WHERE scope_type = 'profile' AND scope_id = $1)",
                 &[&id],
             )
             .await?;
-        Ok(ProfileUsage { certificates: row.get(0), renewal_policies: row.get(1), approvals: row.get(2) })
+        Ok(ProfileUsage {
+            certificates: row.get(0),
+            renewal_policies: row.get(1),
+            approvals: row.get(2),
+            grants: row.get(3),
+        })
     }
 
     async fn detach_profile(&mut self, id: &str) -> Result<(), StoreError> {
@@ -209,8 +216,9 @@ impl ProfileStore for PgUnitOfWork {
             id: "p.id",
             descending: true,
         };
-        let filters =
-            Filters::default().with("(p.id ILIKE ? OR p.name ILIKE ?)", "text", filter.q.as_deref().map(containing));
+        let filters = Filters::default()
+            .with("(p.id ILIKE ? OR p.name ILIKE ?)", "text", filter.q.as_deref().map(containing))
+            .with("p.id = ANY(?)", "text[]", filter.ids.clone());
         self.page(&sql, &filters, filter.fingerprint(), list, profile, |row| {
             (key_of(Some(row.created_at)), row.id.clone())
         })

@@ -23,6 +23,16 @@ pub(crate) fn yes(question: &str) -> Result<bool, Failure> {
     Ok(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
+/// Asks for a line of text; empty when nothing was typed.
+pub(crate) fn line(question: &str) -> Result<String, Failure> {
+    let mut err = std::io::stderr().lock();
+    let _ = write!(err, "{question}: ");
+    let _ = err.flush();
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).map_err(|_| Failure::Local("cannot read the answer".to_owned()))?;
+    Ok(line.trim().to_owned())
+}
+
 /// A secret from the first line of standard input, or typed without echo when that is a terminal.
 pub(crate) fn secret(what: &str) -> Result<Secret<String>, Failure> {
     let stdin = std::io::stdin();

@@ -250,17 +250,24 @@ pub(crate) fn tree() -> Command {
             .arg_required_else_help(true)
             .disable_help_subcommand(true);
         for verb in noun.verbs {
-            // A verb of two words has a group of its own between: `issuers crl fetch`.
+            // Verbs of two words share a group of their own between: `auth roles list`, `auth roles get`.
             match verb.word.split_once(' ') {
                 None => group = group.subcommand(leaf(noun, verb)),
                 Some((first, second)) => {
-                    let inner = Command::new(first)
-                        .about(fill(verb.about, noun))
-                        .subcommand_required(true)
-                        .arg_required_else_help(true)
-                        .disable_help_subcommand(true)
-                        .subcommand(leaf(noun, verb).name(second));
-                    group = group.subcommand(inner);
+                    if group.find_subcommand(first).is_none() {
+                        let siblings = noun.verbs.iter().filter(|other| other.word.starts_with(&format!("{first} ")));
+                        let about = match siblings.count() {
+                            1 => fill(verb.about, noun),
+                            _ => format!("Commands around {first}"),
+                        };
+                        let inner = Command::new(first)
+                            .about(about)
+                            .subcommand_required(true)
+                            .arg_required_else_help(true)
+                            .disable_help_subcommand(true);
+                        group = group.subcommand(inner);
+                    }
+                    group = group.mut_subcommand(first, |inner| inner.subcommand(leaf(noun, verb).name(second)));
                 }
             }
         }

@@ -28,7 +28,7 @@ pub(crate) fn routes() -> Vec<Route> {
         crate::route!(Gate::Permission(Permission::AgentRetire), retire),
         crate::route!(Gate::Permission(Permission::AgentHeartbeat), heartbeat),
         crate::route!(Gate::Permission(Permission::AgentJobPoll), csr),
-        crate::route!(Gate::Permission(Permission::CertRead), pickup),
+        crate::route!(Gate::Objects(Permission::CertRead), pickup),
         crate::route!(Gate::Permission(Permission::AgentJobPoll), work),
         crate::route!(Gate::Permission(Permission::AgentJobComplete), job_status),
     ]

@@ -20,10 +20,10 @@ mod withdraw;
 /// The operations of this room.
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        crate::route!(Gate::Permission(Permission::ApprovalRead), list),
-        crate::route!(Gate::Permission(Permission::ApprovalRead), get),
-        crate::route!(Gate::Permission(Permission::ApprovalApprove), approve),
-        crate::route!(Gate::Permission(Permission::ApprovalReject), reject),
+        crate::route!(Gate::Objects(Permission::ApprovalRead), list),
+        crate::route!(Gate::Objects(Permission::ApprovalRead), get),
+        crate::route!(Gate::Objects(Permission::ApprovalApprove), approve),
+        crate::route!(Gate::Objects(Permission::ApprovalReject), reject),
         // Whoever asked may take back and comment, whatever else it may do; the use cases see to that.
         crate::route!(Gate::Authenticated, withdraw),
         crate::route!(Gate::Authenticated, comment),

@@ -27,19 +27,19 @@ mod versions;
 /// The operations of this room.
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        crate::route!(Gate::Permission(Permission::CertRead), list),
-        crate::route!(Gate::Permission(Permission::CertIssue), create),
-        crate::route!(Gate::Permission(Permission::CertRead), get),
-        crate::route!(Gate::Permission(Permission::CertEdit), update),
-        crate::route!(Gate::Permission(Permission::CertDelete), archive),
-        crate::route!(Gate::Permission(Permission::CertRead), versions),
-        crate::route!(Gate::Permission(Permission::CertIssue), issue),
-        crate::route!(Gate::Permission(Permission::CertIssue), renew),
-        crate::route!(Gate::Permission(Permission::CertEdit), deploy),
-        crate::route!(Gate::Permission(Permission::CertRead), deployments),
-        crate::route!(Gate::Permission(Permission::CertRevoke), revoke),
-        crate::route!(Gate::Permission(Permission::CertExport), export_pem),
-        crate::route!(Gate::Permission(Permission::CertExport), export_pkcs12),
+        crate::route!(Gate::Objects(Permission::CertRead), list),
+        crate::route!(Gate::Objects(Permission::CertIssue), create),
+        crate::route!(Gate::Objects(Permission::CertRead), get),
+        crate::route!(Gate::Objects(Permission::CertEdit), update),
+        crate::route!(Gate::Objects(Permission::CertDelete), archive),
+        crate::route!(Gate::Objects(Permission::CertRead), versions),
+        crate::route!(Gate::Objects(Permission::CertIssue), issue),
+        crate::route!(Gate::Objects(Permission::CertIssue), renew),
+        crate::route!(Gate::Objects(Permission::CertEdit), deploy),
+        crate::route!(Gate::Objects(Permission::CertRead), deployments),
+        crate::route!(Gate::Objects(Permission::CertRevoke), revoke),
+        crate::route!(Gate::Objects(Permission::CertExport), export_pem),
+        crate::route!(Gate::Objects(Permission::CertExport), export_pkcs12),
     ]
 }
 

@@ -150,3 +150,93 @@ impl Principal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use certctl_kernel::ActorType;
+    use certctl_ports::fakes::{CountingRandom, FixedClock};
+
+    /// A directory with one key; counts how often it is asked, and can be out of reach.
+    #[derive(Default)]
+    struct Directory {
+        asked: AtomicU64,
+        version: AtomicI64,
+        down: AtomicBool,
+    }
+
+    #[async_trait]
+    impl Authenticator for Directory {
+        async fn authenticate(&self, _: &str, _: Option<&str>) -> Result<Option<Principal>, StoreError> {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            if self.down.load(Ordering::SeqCst) {
+                return Err(StoreError::Unavailable);
+            }
+            Ok(Some(Principal {
+                actor: Actor::new("ci", ActorType::APIKey),
+                roles: Vec::new(),
+                permissions: Arc::default(),
+                version: self.version.load(Ordering::SeqCst),
+                valid_until: None,
+            }))
+        }
+    }
+
+    fn cache() -> (Arc<Directory>, AccessCache) {
+        let directory = Arc::new(Directory::default());
+        let clock = FixedClock::new(time::OffsetDateTime::UNIX_EPOCH);
+        let ambient = Ambient { clock: Arc::new(clock), random: Arc::new(CountingRandom::new(1)) };
+        let cache = AccessCache::new(directory.clone(), ambient, false);
+        cache.set_trusted(true);
+        (directory, cache)
+    }
+
+    async fn lookups(directory: &Directory, cache: &AccessCache) -> u64 {
+        let before = directory.asked.load(Ordering::SeqCst);
+        for _ in 0..3 {
+            cache.resolve("key", None).await.expect("an answer");
+        }
+        directory.asked.load(Ordering::SeqCst) - before
+    }
+
+    #[tokio::test]
+    async fn a_decision_is_remembered_while_its_version_is_confirmed() {
+        let (directory, cache) = cache();
+        assert_eq!(lookups(&directory, &cache).await, 3, "nothing is confirmed yet");
+        cache.confirm(0, Instant::now());
+        assert_eq!(lookups(&directory, &cache).await, 0, "what was found out before is of that version");
+        cache.set_trusted(false);
+        assert_eq!(lookups(&directory, &cache).await, 3, "changes are not heard");
+    }
+
+    #[tokio::test]
+    async fn a_change_that_was_not_heard_of_ends_a_decision_when_the_version_is_read() {
+        let (directory, cache) = cache();
+        cache.confirm(0, Instant::now());
+        lookups(&directory, &cache).await;
+        directory.version.store(1, Ordering::SeqCst);
+        assert_eq!(lookups(&directory, &cache).await, 0);
+        cache.confirm(1, Instant::now());
+        assert_eq!(lookups(&directory, &cache).await, 1);
+        cache.confirm(0, Instant::now());
+        assert_eq!(lookups(&directory, &cache).await, 0, "an answer that comes late changes nothing");
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_long_ago_confirms_nothing() {
+        let (directory, cache) = cache();
+        let long_ago = Instant::now().checked_sub(CONFIRMED_FOR).expect("the machine runs for longer");
+        cache.confirm(0, long_ago);
+        assert_eq!(lookups(&directory, &cache).await, 3);
+    }
+
+    #[tokio::test]
+    async fn a_database_that_does_not_answer_lets_nobody_in() {
+        let (directory, cache) = cache();
+        let long_ago = Instant::now().checked_sub(CONFIRMED_FOR).expect("the machine runs for longer");
+        cache.confirm(0, long_ago);
+        lookups(&directory, &cache).await;
+        directory.down.store(true, Ordering::SeqCst);
+        assert_eq!(cache.resolve("key", None).await.map(|_| ()), Err(StoreError::Unavailable));
+    }
+}

@@ -19,9 +19,9 @@ use certctl_audit::{Action, AuditEvent};
 use certctl_kernel::{ActorType, RequestContext};
 use certctl_ports::Verdict;
 use certctl_rbac::{Caller, Scope, ScopeType};
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use std::panic::AssertUnwindSafe;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The outermost layer.
 pub async fn outer<B: MessageBody + 'static>(
@@ -193,7 +193,7 @@ fn log(response: &ServiceResponse<BoxBody>, facts: &RequestFacts, trace_id: Opti
 /// The layer of one address: authentication and the gate of the method asked for.
 pub(crate) async fn gated<B: MessageBody + 'static>(
     gate: Option<Gate>,
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     if let Some(gate) = gate
@@ -201,9 +201,29 @@ pub(crate) async fn gated<B: MessageBody + 'static>(
         && let Err(error) = pass(&request, gate).await
     {
         let request_id = facts_of(&request).map(|facts| facts.request_id).unwrap_or_default();
+        read_off(&mut request).await;
         return Ok(request.into_response(error.respond(&request_id)));
     }
     next.call(request).await.map(ServiceResponse::map_into_boxed_body)
+}
+
+/// Bytes and time that a refused request's body may take.
+const READ_OFF: (usize, Duration) = (64 * 1024, Duration::from_millis(500));
+
+/// Takes the body of a refused request off the wire, if it is small. Over HTTP/2 an answer that comes before the body
+/// was read resets the stream, and clients then report the reset and not the answer.
+async fn read_off(request: &mut ServiceRequest) {
+    let (mut left, time) = READ_OFF;
+    let mut payload = request.take_payload();
+    let reading = async {
+        while let Some(Ok(chunk)) = payload.next().await {
+            let Some(rest) = left.checked_sub(chunk.len()) else { break };
+            left = rest;
+        }
+    };
+    if tokio::time::timeout(time, reading).await.is_err() {
+        tracing::debug!("the body of a refused request did not come in time");
+    }
 }
 
 async fn pass(request: &ServiceRequest, gate: Gate) -> Result<(), ApiError> {
@@ -303,10 +323,11 @@ async fn decide(state: &AppState, request: &ServiceRequest, gate: Gate) -> Resul
     let (permission, allowed) = match (gate, &caller) {
         (Gate::Public(_) | Gate::Authenticated, _) | (Gate::Enrolment(_), None) => return Ok(()),
         (_, None) => return Err(ApiError::unauthenticated("Authentication required")),
-        // The use case decides for which objects; here it is enough to hold the permission somewhere.
         (Gate::Permission(permission) | Gate::Enrolment(permission), Some(caller)) => {
-            (permission, caller.permissions.iter().any(|held| held.permission == permission))
+            (permission, caller.may(permission, &[]))
         }
+        // The use case decides for which objects; here it is enough to hold the permission somewhere.
+        (Gate::Objects(permission), Some(caller)) => (permission, caller.within(permission).is_ok()),
         (Gate::Scoped(permission, kind), Some(caller)) => {
             let id = request.match_info().query("id").to_owned();
             let scope = match kind {

@@ -8,8 +8,10 @@ use utoipa::openapi::{RefOr, Schema};
 /// What stands before an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gate {
-    /// The caller must hold the permission; the use case decides for which scope.
+    /// The caller must hold the permission everywhere.
     Permission(Permission),
+    /// The caller must hold the permission somewhere: the use case decides for which objects, and narrows lists.
+    Objects(Permission),
     /// The caller must hold the permission for the object that the path's `{id}` names.
     Scoped(Permission, ScopeType),
     /// Any authenticated caller.

@@ -20,15 +20,17 @@ use certctl_inventory::IssuerFilter;
     responses((status = 200, body = PageBody<IssuerBody>), (status = 304, description = "Nothing changed.")),
 )]
 pub(crate) async fn handler(cx: Cx, mut params: QueryParams) -> Result<HttpResponse, ApiError> {
+    let caller = cx.caller()?;
     let filter = IssuerFilter {
         q: search::term(&mut params)?,
         kind: issuer_kind(params.text("type"))?,
         enabled: params.flag("enabled")?,
+        ids: None,
     };
+    let filter = certctl_inventory::visible_issuers(filter, caller)?;
     let list = params.list(&filter.fingerprint())?;
     params.finish()?;
-    let caller = cx.caller()?;
-    let page = cx.read(async |tx| Ok(certctl_inventory::list_issuers(tx, caller, &filter, &list).await?)).await?;
+    let page = cx.read(async |tx| Ok(certctl_inventory::list_issuers(tx, caller, filter, &list).await?)).await?;
     cx.list(&PageBody::new(&list, page, IssuerBody::from))
 }
 

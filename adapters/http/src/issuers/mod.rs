@@ -18,7 +18,7 @@ mod update;
 /// The operations of this room.
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        crate::route!(Gate::Permission(Permission::IssuerRead), list),
+        crate::route!(Gate::Objects(Permission::IssuerRead), list),
         crate::route!(Gate::Permission(Permission::IssuerEdit), create),
         crate::route!(Gate::Scoped(Permission::IssuerRead, ScopeType::Issuer), get),
         crate::route!(Gate::Scoped(Permission::IssuerEdit, ScopeType::Issuer), update),

@@ -23,16 +23,18 @@ use certctl_jobs::{JobFilter, JobStatus, JobType};
 pub(crate) async fn handler(cx: Cx, mut params: QueryParams) -> Result<HttpResponse, ApiError> {
     let states: Vec<_> = JobStatus::ALL.iter().map(|status| (status.as_str(), *status)).collect();
     let kinds: Vec<_> = JobType::ALL.iter().map(|kind| (kind.as_str(), *kind)).collect();
+    let caller = cx.caller()?;
     let filter = JobFilter {
         status: params.choice("status", &states)?,
         kind: params.choice("type", &kinds)?,
         certificate_id: params.text("certificate_id"),
         target_id: params.text("target_id"),
         agent_id: params.text("agent_id"),
+        within: None,
     };
+    let filter = certctl_jobs::visible_jobs(filter, caller)?;
     let list = params.list(&filter.fingerprint())?;
     params.finish()?;
-    let caller = cx.caller()?;
-    let page = cx.read(async |tx| Ok(certctl_jobs::list_jobs(tx, caller, &filter, &list).await?)).await?;
+    let page = cx.read(async |tx| Ok(certctl_jobs::list_jobs(tx, caller, filter, &list).await?)).await?;
     cx.list(&PageBody::new(&list, page, JobBody::from))
 }

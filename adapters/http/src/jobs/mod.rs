@@ -18,13 +18,13 @@ mod verify;
 /// The operations of this room.
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        crate::route!(Gate::Permission(Permission::JobRead), list),
-        crate::route!(Gate::Permission(Permission::JobRead), get),
-        crate::route!(Gate::Permission(Permission::JobCancel), cancel),
-        crate::route!(Gate::Permission(Permission::ApprovalApprove), approve),
-        crate::route!(Gate::Permission(Permission::ApprovalReject), reject),
-        crate::route!(Gate::Permission(Permission::VerificationRun), verify),
-        crate::route!(Gate::Permission(Permission::VerificationRead), verification),
+        crate::route!(Gate::Objects(Permission::JobRead), list),
+        crate::route!(Gate::Objects(Permission::JobRead), get),
+        crate::route!(Gate::Objects(Permission::JobCancel), cancel),
+        crate::route!(Gate::Objects(Permission::ApprovalApprove), approve),
+        crate::route!(Gate::Objects(Permission::ApprovalReject), reject),
+        crate::route!(Gate::Objects(Permission::VerificationRun), verify),
+        crate::route!(Gate::Objects(Permission::VerificationRead), verification),
     ]
 }
 

@@ -18,10 +18,10 @@ use certctl_profile::ProfileFilter;
     responses((status = 200, body = PageBody<ProfileBody>), (status = 304, description = "Nothing changed.")),
 )]
 pub(crate) async fn handler(cx: Cx, mut params: QueryParams) -> Result<HttpResponse, ApiError> {
-    let filter = ProfileFilter { q: search::term(&mut params)? };
+    let caller = cx.caller()?;
+    let filter = certctl_profile::visible_profiles(ProfileFilter { q: search::term(&mut params)?, ids: None }, caller)?;
     let list = params.list(&filter.fingerprint())?;
     params.finish()?;
-    let caller = cx.caller()?;
-    let page = cx.read(async |tx| Ok(certctl_profile::list_profiles(tx, caller, &filter, &list).await?)).await?;
+    let page = cx.read(async |tx| Ok(certctl_profile::list_profiles(tx, caller, filter, &list).await?)).await?;
     cx.list(&PageBody::new(&list, page, ProfileBody::from))
 }

@@ -16,7 +16,7 @@ mod update;
 /// The operations of this room.
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        crate::route!(Gate::Permission(Permission::ProfileRead), list),
+        crate::route!(Gate::Objects(Permission::ProfileRead), list),
         crate::route!(Gate::Permission(Permission::ProfileEdit), create),
         crate::route!(Gate::Scoped(Permission::ProfileRead, ScopeType::Profile), get),
         crate::route!(Gate::Scoped(Permission::ProfileEdit, ScopeType::Profile), update),

@@ -76,7 +76,8 @@ async fn lists_filter_by_type_and_by_whether_they_sign() {
     assert_eq!(count(IssuerFilter::default()).await, 2);
     assert_eq!(count(IssuerFilter { enabled: Some(false), ..IssuerFilter::default() }).await, 1);
     assert_eq!(count(IssuerFilter { kind: Some("ACME".to_owned()), ..IssuerFilter::default() }).await, 0);
-    let both = IssuerFilter { kind: Some("GenericCA".to_owned()), enabled: Some(true), q: Some("tw".to_owned()) };
+    let both =
+        IssuerFilter { kind: Some("GenericCA".to_owned()), enabled: Some(true), q: Some("tw".to_owned()), ids: None };
     assert_eq!(count(both).await, 1);
 }
 

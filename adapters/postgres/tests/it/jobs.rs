@@ -498,7 +498,7 @@ async fn scan(db: &TestDatabase, postgres: &Postgres) -> Vec<String> {
     renewal_scan(unit.stores(), &db.ambient, &approvals, &ScanSettings::default()).await.expect("scanned");
     unit.save_unaudited("the scan may find nothing").await.expect("saved");
     let open = JobFilter { status: Some(JobStatus::AwaitingCSR), ..JobFilter::default() };
-    let page = list_jobs(db.read().await.stores(), &alice(), &open, &ListQuery::default()).await.expect("a page");
+    let page = list_jobs(db.read().await.stores(), &alice(), open, &ListQuery::default()).await.expect("a page");
     page.rows.into_iter().map(|job| job.id).collect()
 }
 
@@ -642,7 +642,7 @@ async fn the_list_of_jobs_is_filtered_newest_first() {
     db.clock.set(START + Duration::MINUTE);
     let (_, jobs) = issued(&db, &certificate, 1).await;
     let ask = async |filter: JobFilter| {
-        let page = list_jobs(db.read().await.stores(), &alice(), &filter, &ListQuery::default()).await.expect("a page");
+        let page = list_jobs(db.read().await.stores(), &alice(), filter, &ListQuery::default()).await.expect("a page");
         page.rows.into_iter().map(|job| job.id).collect::<Vec<_>>()
     };
     assert_eq!(ask(JobFilter::default()).await, [jobs[0].clone(), request.id.clone()]);

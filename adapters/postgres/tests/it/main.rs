@@ -12,6 +12,7 @@ mod edge_auth;
 mod edge_fleet;
 mod edge_inventory;
 mod edge_rbac;
+mod edge_scopes;
 mod fleet;
 mod iam;
 mod issuers;

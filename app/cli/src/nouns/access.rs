@@ -1,7 +1,7 @@
 //! Keys, the audit trail, the caller, the server itself.
 
-use super::crud::{DELETE, GET, LIST, id_in, list, paging, the_id, with_id};
-use super::{Needs, Noun, Verb, no_args};
+use super::crud::{DELETE, GET, LIST, id_in, the_id, with_id};
+use super::{Needs, Noun, Verb, no_args, roles};
 use crate::failure::Failure;
 use crate::render::{Shape, column};
 use crate::run::Call;
@@ -189,7 +189,7 @@ static LIST_AUDIT: Verb = Verb {
 pub(crate) static AUTH: Noun = Noun {
     word: "auth",
     singular: "caller",
-    about: "Who you are and what you may do",
+    about: "Who you are, what you and others may do, and why",
     path: "/api/v1/auth",
     shape: Shape {
         narrow: &[
@@ -202,7 +202,23 @@ pub(crate) static AUTH: Noun = Noun {
         wide: &[],
         name: "actor_id",
     },
-    verbs: &[&ME, &PERMISSIONS, &INFO],
+    verbs: &[
+        &ME,
+        &roles::EXPLAIN,
+        &roles::LIST_ROLES,
+        &roles::GET_ROLE,
+        &roles::CREATE_ROLE,
+        &roles::UPDATE_ROLE,
+        &roles::DELETE_ROLE,
+        &roles::LIST_PERMISSIONS,
+        &roles::ADD_PERMISSION,
+        &roles::REMOVE_PERMISSION,
+        &roles::LIST_HOLDERS,
+        &roles::ASSIGN,
+        &roles::REVOKE,
+        &roles::SCOPE_DOWN,
+        &INFO,
+    ],
     ..Noun::EMPTY
 };
 
@@ -227,23 +243,6 @@ static ME: Verb = Verb {
         }
         call.show(&me)
     },
-};
-
-const PERMISSION_SHAPE: Shape = Shape {
-    narrow: &[column("PERMISSION", "name"), column("NAMESPACE", "namespace")],
-    wide: &[column("ID", "id")],
-    name: "name",
-};
-
-static PERMISSIONS: Verb = Verb {
-    word: "permissions",
-    aliases: &[],
-    about: "List every permission there is",
-    needs: Needs::Credential,
-    examples: ["auth permissions", "auth permissions -o name"],
-    exits: &[],
-    args: |command, _| paging(command),
-    run: |call| list(call, &call.client()?, "/api/v1/auth/permissions", &PERMISSION_SHAPE, Vec::new()),
 };
 
 static INFO: Verb = Verb {

@@ -10,6 +10,7 @@ mod inventory;
 mod issue;
 mod jobs;
 mod local;
+mod roles;
 mod sign_in;
 
 use crate::failure::Failure;

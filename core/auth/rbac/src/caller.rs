@@ -61,6 +61,20 @@ impl Caller {
         })
     }
 
+    /// Where the caller may do this: `None` means everywhere. Lists are narrowed to these scopes; fails with
+    /// [`DomainError::Forbidden`] when the caller holds the permission nowhere.
+    pub fn within(&self, permission: Permission) -> Result<Option<Vec<Scope>>, DomainError> {
+        if self.may(permission, &[]) {
+            return Ok(None);
+        }
+        let held = self.permissions.iter().filter(|held| held.permission == permission);
+        let scopes: Vec<Scope> = held.map(|held| held.scope.clone()).collect();
+        if scopes.is_empty() {
+            return Err(DomainError::Forbidden { permission: permission.as_str().to_owned() });
+        }
+        Ok(Some(scopes))
+    }
+
     /// Fails with [`DomainError::Forbidden`] unless the caller [`may`](Self::may).
     pub fn require(&self, permission: Permission, candidates: &[Scope]) -> Result<(), DomainError> {
         if self.may(permission, candidates) {
@@ -77,9 +91,10 @@ impl Caller {
             || self.permissions.contains(&EffectivePermission { permission: wanted.permission, scope: Scope::Global })
     }
 
-    /// Whether the caller holds the administrator role.
+    /// Whether the caller holds the administrator role everywhere; within a scope it makes no administrator.
     pub fn is_admin(&self) -> bool {
         self.roles.iter().any(|role| role == ADMIN_ROLE)
+            && Permission::ALL.iter().all(|permission| self.may(*permission, &[]))
     }
 
     /// The product's own work, which every permission covers.
@@ -130,6 +145,15 @@ mod tests {
         assert!(scoped.may(Permission::CertRead, &[Scope::Issuer("iss".into()), Scope::Profile("prof-1".into())]));
         assert!(!scoped.may(Permission::CertRead, &[Scope::Profile("prof-2".into())]));
         assert!(caller(Scope::Global).may(Permission::CertRead, &[]));
+    }
+
+    #[test]
+    fn the_administrator_role_within_a_scope_makes_no_administrator() {
+        let mut everywhere = Caller::system("test");
+        everywhere.roles = vec![ADMIN_ROLE.to_owned()];
+        assert!(everywhere.is_admin());
+        let scoped = Caller { roles: vec![ADMIN_ROLE.to_owned()], ..caller(Scope::Profile("prof-1".into())) };
+        assert!(!scoped.is_admin());
     }
 
     #[test]

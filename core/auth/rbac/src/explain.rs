@@ -137,3 +137,61 @@ pub async fn explain_access(
     let permitted = tx.permissions_of(&roles).await?;
     Ok(explain(&grants, &permitted, question.permission, &question.scope, now))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{EffectivePermission, effective_permissions};
+    use certctl_kernel::RequestContext;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+    use time::{Duration, OffsetDateTime};
+
+    const NOW: Timestamp = OffsetDateTime::UNIX_EPOCH;
+
+    fn any_scope() -> impl Strategy<Value = Scope> {
+        prop_oneof![Just(Scope::Global), "[ab]".prop_map(Scope::Profile), "[ab]".prop_map(Scope::Issuer)]
+    }
+
+    fn grant(role: u8, scope: Scope, hours: Option<i64>) -> Grant {
+        Grant {
+            id: format!("gra-{role}"),
+            actor: Actor::new("ci", ActorType::APIKey),
+            role_id: format!("r-{role}"),
+            scope,
+            source: "manual".to_owned(),
+            granted_by: "root".to_owned(),
+            granted_at: NOW,
+            expires_at: hours.map(|hours| NOW + Duration::hours(hours)),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_explanation_says_what_the_decision_says(
+            grants in proptest::collection::vec((0..3_u8, any_scope(), proptest::option::of(-2..3_i64)), 0..6),
+            entries in proptest::collection::vec((0..3_u8, any_scope(), any::<bool>()), 0..6),
+            scope in any_scope(),
+        ) {
+            let grants: Vec<Grant> = grants.into_iter().map(|(role, scope, end)| grant(role, scope, end)).collect();
+            let roles: Vec<RolePermission> = entries
+                .into_iter()
+                .map(|(role, scope, reads)| RolePermission {
+                    role_id: format!("r-{role}"),
+                    permission: if reads { Permission::CertRead } else { Permission::CertEdit },
+                    scope,
+                })
+                .collect();
+            let granted: Vec<_> = grants.iter().map(Grant::granted).collect();
+            let held: BTreeSet<EffectivePermission> = effective_permissions(&granted, &roles, NOW);
+            let caller =
+                Caller { context: RequestContext::system("test"), roles: vec![], permissions: Arc::new(held) };
+            let found = explain(&grants, &roles, Permission::CertRead, &scope, NOW);
+            prop_assert_eq!(found.allowed_by.is_some(), caller.may(Permission::CertRead, &[scope]));
+            if let Some(by) = &found.allowed_by {
+                prop_assert!(by.grant.live(NOW) && found.near_misses.is_empty());
+            }
+        }
+    }
+}

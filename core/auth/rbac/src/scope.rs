@@ -69,6 +69,11 @@ impl Scope {
         }
     }
 
+    /// The ids of those scopes that are of this kind.
+    pub fn ids_of(scopes: &[Self], kind: ScopeType) -> Vec<String> {
+        scopes.iter().filter(|scope| scope.kind() == kind).filter_map(Self::id).map(ToOwned::to_owned).collect()
+    }
+
     /// What remains when a grant of this scope carries a role permission of `other`'s scope.
     pub fn intersect(&self, other: &Self) -> Option<Self> {
         match (self, other) {

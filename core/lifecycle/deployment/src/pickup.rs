@@ -16,16 +16,15 @@ pub async fn pickup_certificate(
     agent_id: &str,
     certificate_id: &str,
 ) -> Result<String, DomainError> {
-    // Whoever may read certificates anywhere may read them here; the tie to the agent is what narrows it.
-    if !caller.permissions.iter().any(|held| held.permission == Permission::CertRead) {
-        return Err(DomainError::Forbidden { permission: Permission::CertRead.as_str().to_owned() });
-    }
+    // Who holds it nowhere learns nothing of what there is.
+    caller.within(Permission::CertRead)?;
     acting_agent(tx, caller, agent_id).await?;
     let unknown = || DomainError::not_found("certificate", certificate_id);
     if !tx.agent_serves(agent_id, certificate_id).await? {
         return Err(unknown());
     }
     let certificate = tx.certificate(certificate_id).await?.ok_or_else(unknown)?;
+    caller.require(Permission::CertRead, &certificate.scopes())?;
     if certificate.status == CertificateStatus::Archived {
         return Err(unknown());
     }

@@ -201,15 +201,7 @@ pub async fn get_certificate(
 
 /// The filter narrowed to what the caller may read.
 pub fn visible(mut filter: CertificateFilter, caller: &Caller) -> Result<CertificateFilter, DomainError> {
-    filter.within = None;
-    if !caller.may(Permission::CertRead, &[]) {
-        let held = caller.permissions.iter().filter(|held| held.permission == Permission::CertRead);
-        let scopes: Vec<Scope> = held.map(|held| held.scope.clone()).collect();
-        if scopes.is_empty() {
-            caller.require(Permission::CertRead, &[])?;
-        }
-        filter.within = Some(scopes);
-    }
+    filter.within = caller.within(Permission::CertRead)?;
     Ok(filter)
 }
 

@@ -60,6 +60,8 @@ pub struct IssuerFilter {
     pub kind: Option<String>,
     /// Whether enabled.
     pub enabled: Option<bool>,
+    /// Only these; what the caller may see is set by the use case.
+    pub ids: Option<Vec<String>>,
 }
 
 impl IssuerFilter {
@@ -78,4 +80,6 @@ pub struct IssuerUsage {
     pub certificates: i64,
     /// Versions ever issued.
     pub versions: i64,
+    /// Grants, and permissions of roles, in its scope: another issuer of the same id must not inherit them.
+    pub grants: i64,
 }

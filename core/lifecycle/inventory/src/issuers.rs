@@ -6,7 +6,7 @@ use certctl_audit::{Action, AuditEvent, AuditLog};
 use certctl_ca::{LOCAL_CA_KIND, LocalCaConfig};
 use certctl_kernel::{DEFAULT_TENANT, DomainError, FieldError, IdKind, ListQuery, Page};
 use certctl_ports::{Ambient, Announcer, Change};
-use certctl_rbac::{Caller, Permission, Scope};
+use certctl_rbac::{Caller, Permission, Scope, ScopeType};
 use serde_json::{Map, Value, json};
 
 /// Every type that exists, stored spelling first, with the spellings accepted on input.
@@ -193,15 +193,22 @@ pub async fn get_issuer(
     tx.issuer(id).await?.ok_or_else(|| DomainError::not_found("issuer", id))
 }
 
-/// One page of issuers, newest first.
+/// The filter narrowed to what the caller may read.
+pub fn visible_issuers(mut filter: IssuerFilter, caller: &Caller) -> Result<IssuerFilter, DomainError> {
+    filter.ids = caller.within(Permission::IssuerRead)?.map(|scopes| Scope::ids_of(&scopes, ScopeType::Issuer));
+    Ok(filter)
+}
+
+/// One page of the issuers that the caller may read, newest first. A cursor must come from the filter that
+/// [`visible_issuers`] gives.
 pub async fn list_issuers(
     tx: &mut (impl IssuerStore + ?Sized),
     caller: &Caller,
-    filter: &IssuerFilter,
+    filter: IssuerFilter,
     list: &ListQuery,
 ) -> Result<Page<Issuer>, DomainError> {
-    caller.require(Permission::IssuerRead, &[])?;
-    Ok(tx.issuers_page(filter, list).await?)
+    let filter = visible_issuers(filter, caller)?;
+    Ok(tx.issuers_page(&filter, list).await?)
 }
 
 /// Changes an issuer; its type never changes.
@@ -260,7 +267,14 @@ pub async fn delete_issuer(
     let issuer = tx.issuer_for_update(id).await?.ok_or_else(|| DomainError::not_found("issuer", id))?;
     check_version(expected_version, issuer.row_version)?;
     let usage = tx.issuer_usage(id).await?;
-    refuse_if_used("issuer", &[("certificates", usage.certificates), ("issued versions", usage.versions)])?;
+    refuse_if_used(
+        "issuer",
+        &[
+            ("certificates", usage.certificates),
+            ("issued versions", usage.versions),
+            ("roles and grants of roles in its scope", usage.grants),
+        ],
+    )?;
     tx.delete_issuer(id).await?;
     tx.announce(Change::Issuer(id.to_owned())).await?;
     tx.record(AuditEvent::new(Action::DeleteIssuer, &caller.context, id, json!({"name": issuer.name}))).await?;

@@ -29,6 +29,7 @@ pub use certificates::{
 pub use export::{ExportCertificate, NO_VERSION, PemExport, Pkcs12Export, export_failed, export_pem, export_pkcs12};
 pub use issuers::{
     CreateIssuer, UpdateIssuer, create_issuer, delete_issuer, get_issuer, issuer_type, list_issuers, update_issuer,
+    visible_issuers,
 };
 pub use owners::{CreateOwner, UpdateOwner, create_owner, delete_owner, get_owner, list_owners, update_owner};
 pub use renewal_policies::{

@@ -13,7 +13,7 @@ mod verify;
 
 pub use failure::{ErrorClass, JobFailure, backoff, fail, settled_status};
 pub use machine::IllegalTransition;
-pub use manage::{cancel_job, get_job, list_jobs};
+pub use manage::{cancel_job, get_job, list_jobs, visible_jobs};
 pub use model::{Job, JobFilter, JobStatus, JobType, NewJob, Trigger, Verification, VerificationStatus};
 pub use ports::JobStore;
 pub use sweep::{SweepSettings, reap_timeouts, retry_due};

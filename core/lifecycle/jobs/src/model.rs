@@ -1,6 +1,7 @@
 //! Jobs as data.
 
 use certctl_kernel::{DEFAULT_TENANT, Id, Timestamp};
+use certctl_rbac::Scope;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 
 macro_rules! wire_enum {
@@ -278,6 +279,8 @@ pub struct JobFilter {
     pub target_id: Option<Id>,
     /// Agent.
     pub agent_id: Option<Id>,
+    /// Only jobs of certificates in these scopes; what the caller may see is set by the use case.
+    pub within: Option<Vec<Scope>>,
 }
 
 impl JobFilter {

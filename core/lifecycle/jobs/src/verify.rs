@@ -1,5 +1,6 @@
 //! What a target was seen to serve after a deployment.
 
+use crate::manage::permitted;
 use crate::{Job, JobStore, JobType, Verification};
 use certctl_audit::{Action, AuditEvent, AuditLog};
 use certctl_inventory::CertificateStore;
@@ -46,12 +47,18 @@ fn check(report: &VerificationReport) -> Result<(), DomainError> {
 }
 
 /// A job that the caller may report on or look at: an agent sees only its own.
-async fn visible(tx: &mut (impl JobStore + ?Sized), caller: &Caller, id: &str) -> Result<Job, DomainError> {
+async fn visible(
+    tx: &mut (impl JobStore + CertificateStore + ?Sized),
+    caller: &Caller,
+    permission: Permission,
+    id: &str,
+) -> Result<Job, DomainError> {
     let actor = &caller.context.actor;
-    tx.job(id)
-        .await?
-        .filter(|job| actor.kind != ActorType::Agent || job.agent_id.as_ref() == Some(&actor.id))
-        .ok_or_else(|| DomainError::not_found("job", id))
+    let job = permitted(tx, caller, permission, id).await?;
+    if actor.kind == ActorType::Agent && job.agent_id.as_ref() != Some(&actor.id) {
+        return Err(DomainError::not_found("job", id));
+    }
+    Ok(job)
 }
 
 /// Takes a report. Whether the deployment counts as verified is decided here, from the fingerprint of the version that
@@ -63,9 +70,8 @@ pub async fn record_verification(
     job_id: &str,
     report: VerificationReport,
 ) -> Result<Verification, DomainError> {
-    caller.require(Permission::VerificationRun, &[])?;
     check(&report)?;
-    let job = visible(tx, caller, job_id).await?;
+    let job = visible(tx, caller, Permission::VerificationRun, job_id).await?;
     if job.kind != JobType::Deployment {
         return Err(DomainError::conflict("not_a_deployment", "only deployments can be verified"));
     }
@@ -102,10 +108,9 @@ pub async fn record_verification(
 
 /// The job with the newest report on it.
 pub async fn verification(
-    tx: &mut (impl JobStore + ?Sized),
+    tx: &mut (impl JobStore + CertificateStore + ?Sized),
     caller: &Caller,
     job_id: &str,
 ) -> Result<Job, DomainError> {
-    caller.require(Permission::VerificationRead, &[])?;
-    visible(tx, caller, job_id).await
+    visible(tx, caller, Permission::VerificationRead, job_id).await
 }

@@ -6,7 +6,7 @@ use crate::{AcmeAuthMode, Eku, KeyAlgorithm, KeyRule, Patch, Profile, ProfileFil
 use certctl_audit::{Action, AuditEvent, AuditLog};
 use certctl_kernel::{DEFAULT_TENANT, DomainError, FieldError, IdKind, ListQuery, Page};
 use certctl_ports::Ambient;
-use certctl_rbac::{Caller, Permission, Scope};
+use certctl_rbac::{Caller, Permission, Scope, ScopeType};
 use serde_json::json;
 
 /// A key rule as a client writes it.
@@ -244,15 +244,22 @@ pub async fn get_profile(
     tx.profile(id).await?.ok_or_else(|| DomainError::not_found("profile", id))
 }
 
-/// One page of profiles, newest first.
+/// The filter narrowed to what the caller may read.
+pub fn visible_profiles(mut filter: ProfileFilter, caller: &Caller) -> Result<ProfileFilter, DomainError> {
+    filter.ids = caller.within(Permission::ProfileRead)?.map(|scopes| Scope::ids_of(&scopes, ScopeType::Profile));
+    Ok(filter)
+}
+
+/// One page of the profiles that the caller may read, newest first. A cursor must come from the filter that
+/// [`visible_profiles`] gives.
 pub async fn list_profiles(
     tx: &mut (impl ProfileStore + ?Sized),
     caller: &Caller,
-    filter: &ProfileFilter,
+    filter: ProfileFilter,
     list: &ListQuery,
 ) -> Result<Page<Profile>, DomainError> {
-    caller.require(Permission::ProfileRead, &[])?;
-    Ok(tx.profiles_page(filter, list).await?)
+    let filter = visible_profiles(filter, caller)?;
+    Ok(tx.profiles_page(&filter, list).await?)
 }
 
 /// A change that keeps every rule and is not made yet; the profile is locked.
@@ -343,6 +350,16 @@ pub async fn delete_profile(
             usage.approvals
         );
         return Err(DomainError::conflict("dependency_blocked", message));
+    }
+    if usage.grants > 0 {
+        return Err(DomainError::conflict(
+            "dependency_blocked",
+            format!(
+                "{} roles or grants of roles are in the scope of this profile; take them back first, or another profile \
+                 of the same id would inherit them",
+                usage.grants
+            ),
+        ));
     }
     let used = usage.certificates + usage.renewal_policies > 0;
     if used && !force {

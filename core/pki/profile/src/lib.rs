@@ -13,7 +13,7 @@ mod validation;
 
 pub use commands::{
     CreateProfile, KeyRuleInput, PlannedUpdate, ProfileInput, UpdateProfile, create_profile, delete_profile,
-    get_profile, list_profiles, plan_update, save_update,
+    get_profile, list_profiles, plan_update, save_update, visible_profiles,
 };
 pub use document::{apply_document, document, document_changes};
 pub use model::{AcmeAuthMode, Eku, KeyAlgorithm, KeyRule, Profile};

@@ -10,6 +10,8 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 pub struct ProfileFilter {
     /// Part of the id or name, without regard to case.
     pub q: Option<String>,
+    /// Only these; what the caller may see is set by the use case.
+    pub ids: Option<Vec<String>>,
 }
 
 impl ProfileFilter {
@@ -30,6 +32,8 @@ pub struct ProfileUsage {
     pub renewal_policies: i64,
     /// Approval requests, decided ones included.
     pub approvals: i64,
+    /// Grants, and permissions of roles, in its scope: another profile of the same id must not inherit them.
+    pub grants: i64,
 }
 
 /// Keeps profiles.
