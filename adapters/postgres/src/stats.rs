@@ -4,7 +4,7 @@ use crate::unit_of_work::PgUnitOfWork;
 use async_trait::async_trait;
 use certctl_kernel::{StoreError, Timestamp};
 use certctl_stats::{
-    CertificateCounts, DatedCount, FleetCounts, Inventory, JobCounts, JobDay, StatsStore, StatusCount,
+    ApprovalCounts, CertificateCounts, DatedCount, FleetCounts, Inventory, JobCounts, JobDay, StatsStore, StatusCount,
 };
 use time::{Date, Duration};
 use tokio_postgres::Row;
@@ -32,7 +32,7 @@ impl StatsStore for PgUnitOfWork {
     ) -> Result<Inventory, StoreError> {
         let row = self
             .query_one(
-                "SELECT c.*, f.*, j.* FROM \
+                "SELECT c.*, f.*, j.*, a.* FROM \
                    (SELECT count(*), \
                       count(*) FILTER (WHERE status NOT IN ('Revoked', 'Expired') AND expires_at > $1 \
                         AND expires_at <= $2), \
@@ -46,7 +46,14 @@ impl StatsStore for PgUnitOfWork {
                       count(*) FILTER (WHERE status = 'Completed'), count(*) FILTER (WHERE status = 'Failed'), \
                       coalesce(sum(attempts - (status IN ('Running', 'Completed'))::int) FILTER (WHERE attempts > 0), 0), \
                       coalesce(extract(epoch FROM $1 - min(scheduled_at) FILTER (WHERE status = 'Pending'))::float8, 0) \
-                    FROM work.jobs) j",
+                    FROM work.jobs) j, \
+                   (SELECT count(*) FILTER (WHERE state = 'pending'), \
+                      coalesce(extract(epoch FROM $1 - min(created_at) FILTER (WHERE state = 'pending'))::float8, 0), \
+                      count(*) FILTER (WHERE state = 'approved' AND decided_by_type <> 'System'), \
+                      count(*) FILTER (WHERE state = 'rejected'), count(*) FILTER (WHERE state = 'expired'), \
+                      count(*) FILTER (WHERE state = 'withdrawn'), \
+                      count(*) FILTER (WHERE state = 'approved' AND decided_by_type = 'System') \
+                    FROM approval.requests) a",
                 &[&now, &(now + expiring), &(now - silent)],
             )
             .await?;
@@ -65,6 +72,15 @@ impl StatsStore for PgUnitOfWork {
                 failed: count(8),
                 failed_attempts: count(9),
                 oldest_pending_seconds: row.get::<_, f64>(10).max(0.0),
+            },
+            approvals: ApprovalCounts {
+                pending: count(11),
+                oldest_pending_seconds: row.get::<_, f64>(12).max(0.0),
+                approved: count(13),
+                rejected: count(14),
+                expired: count(15),
+                withdrawn: count(16),
+                bypassed: count(17),
             },
         })
     }

@@ -12,8 +12,8 @@ pub(crate) struct JobApproved {
     status: &'static str,
 }
 
-/// Grants the approval request of a job; the same as `POST /api/v1/approvals/{id}/approve`, with the same rules. A body
-/// is ignored.
+/// Grants the approval request of a job; the same as `POST /api/v1/approvals/{id}/approve`, with the same rules, and
+/// superseded by it. A body is ignored.
 #[utoipa::path(
     post, path = "/api/v1/jobs/{id}/approve", tag = "jobs",
     params(("id" = String, Path, description = "Id of the job.")),
@@ -25,9 +25,10 @@ pub(crate) struct JobApproved {
 pub(crate) async fn handler(cx: Cx) -> Result<HttpResponse, ApiError> {
     let (id, caller) = (cx.path("id")?, cx.caller()?);
     let settings = &cx.state().settings.approvals;
-    cx.change(&BodyDigest::default(), async |tx| {
+    let digest = BodyDigest::default();
+    let reply = cx.change(&digest, async |tx| {
         certctl_approval::approve_job(tx, cx.ambient(), settings, caller, &id, None).await?;
         Ok(Reply::ok(JobApproved { status: "job_approved" }))
-    })
-    .await
+    });
+    Ok(super::superseded(reply.await?))
 }

@@ -1,6 +1,8 @@
 //! Jobs.
 
 use crate::edge::{Gate, Route};
+use actix_web::HttpResponse;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
 use certctl_jobs::Job;
 use certctl_kernel::{Timestamp, timestamp};
 use certctl_rbac::Permission;
@@ -26,6 +28,14 @@ pub(crate) fn routes() -> Vec<Route> {
         crate::route!(Gate::Objects(Permission::VerificationRun), verify),
         crate::route!(Gate::Objects(Permission::VerificationRead), verification),
     ]
+}
+
+/// Marks an answer of a route that another one took over from (RFC 9745: since when, as a structured date).
+fn superseded(mut response: HttpResponse) -> HttpResponse {
+    let headers = response.headers_mut();
+    headers.insert(HeaderName::from_static("deprecation"), HeaderValue::from_static("@1795564800"));
+    headers.insert(header::LINK, HeaderValue::from_static("</api/v1/approvals>; rel=\"successor-version\""));
+    response
 }
 
 /// Something to be done for a certificate.

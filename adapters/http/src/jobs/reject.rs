@@ -21,7 +21,8 @@ pub(crate) struct JobRejected {
     status: &'static str,
 }
 
-/// Refuses the approval request of a job; the same as `POST /api/v1/approvals/{id}/reject`, with the same rules.
+/// Refuses the approval request of a job; the same as `POST /api/v1/approvals/{id}/reject`, with the same rules, and
+/// superseded by it.
 #[utoipa::path(
     post, path = "/api/v1/jobs/{id}/reject", tag = "jobs", request_body = Input,
     params(("id" = String, Path, description = "Id of the job.")),
@@ -33,9 +34,9 @@ pub(crate) struct JobRejected {
 pub(crate) async fn handler(cx: Cx, body: JsonBody<Input>) -> Result<HttpResponse, ApiError> {
     let (id, caller) = (cx.path("id")?, cx.caller()?);
     let reason = body.value.reason;
-    cx.change(&body.digest, async |tx| {
+    let reply = cx.change(&body.digest, async |tx| {
         certctl_approval::reject_job(tx, cx.ambient(), caller, &id, reason).await?;
         Ok(Reply::ok(JobRejected { status: "job_rejected" }))
-    })
-    .await
+    });
+    Ok(super::superseded(reply.await?))
 }

@@ -3,7 +3,7 @@
 use crate::edge::{ApiError, Cx};
 use actix_web::HttpResponse;
 use certctl_stats::Inventory;
-use prometheus::{Counter, Gauge, Opts, Registry, TextEncoder};
+use prometheus::{Counter, CounterVec, Gauge, Opts, Registry, TextEncoder};
 
 const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -40,6 +40,24 @@ fn render(counts: &Inventory, uptime: f64, version: &str, commit: &str) -> prome
     let counter = |name: &str, help: &str, value: i64| count(&figures, name, help, value as f64);
     counter("certctl_job_completed_total", "Jobs that ended well.", counts.jobs.completed)?;
     counter("certctl_job_failed_total", "Attempts that failed.", counts.jobs.failed_attempts)?;
+    let approvals = &counts.approvals;
+    #[allow(clippy::cast_precision_loss)]
+    measure(&figures, "certctl_approvals_pending", "Requests that wait for a decision.", approvals.pending as f64)?;
+    let late = approvals.oldest_pending_seconds;
+    measure(&figures, "certctl_approval_oldest_pending_seconds", "Age of the longest wait for a decision.", late)?;
+    let decisions = Opts::new("certctl_approval_decisions_total", "Approval requests that ended.");
+    let decisions = CounterVec::new(decisions, &["outcome"])?;
+    for (outcome, value) in [
+        ("approved", approvals.approved),
+        ("rejected", approvals.rejected),
+        ("expired", approvals.expired),
+        ("withdrawn", approvals.withdrawn),
+        ("bypassed", approvals.bypassed),
+    ] {
+        #[allow(clippy::cast_precision_loss)]
+        decisions.with_label_values(&[outcome]).inc_by(value as f64);
+    }
+    figures.register(Box::new(decisions))?;
     let build = Opts::new("certctl_build_info", "What runs here.")
         .const_label("version", version)
         .const_label("commit", commit);
@@ -66,17 +84,21 @@ fn count(registry: &Registry, name: &str, help: &str, value: f64) -> prometheus:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use certctl_stats::CertificateCounts;
+    use certctl_stats::{ApprovalCounts, CertificateCounts};
 
     #[test]
     fn figures_and_counters_stand_in_one_text() {
         super::super::counters::prepare();
         let certificates = CertificateCounts { total: 5, expiring: 1, expired: 0, revoked: 1 };
-        let counts = Inventory { certificates, ..Inventory::default() };
+        let approvals = ApprovalCounts { pending: 2, rejected: 3, ..ApprovalCounts::default() };
+        let counts = Inventory { certificates, approvals, ..Inventory::default() };
         let text = render(&counts, 1.5, "0.0.1", "abc").expect("renders");
         for line in [
             "certctl_certificate_active 3",
             "certctl_uptime_seconds 1.5",
+            "certctl_approvals_pending 2",
+            "certctl_approval_decisions_total{outcome=\"rejected\"} 3",
+            "certctl_approval_decisions_total{outcome=\"bypassed\"} 0",
             "certctl_build_info{commit=\"abc\",version=\"0.0.1\"} 1",
             "# TYPE certctl_job_completed_total counter",
             "certctl_ocsp_counter_total{label=\"nonce_malformed\"} 0",

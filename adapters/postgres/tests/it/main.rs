@@ -2,6 +2,7 @@
 
 mod agents;
 mod approvals;
+mod approvals_profiles;
 mod audit;
 mod audit_log;
 mod ca;

@@ -9,7 +9,7 @@ use crate::{
 use certctl_audit::{Action, AuditEvent, AuditLog};
 use certctl_inventory::{Certificate, CertificateStatus, CertificateStore};
 use certctl_jobs::{Job, JobStatus, JobStore, settled_status};
-use certctl_kernel::{DomainError, FieldError, RequestContext, StoreError, Timestamp};
+use certctl_kernel::{Actor, DomainError, FieldError, RequestContext, StoreError, Timestamp};
 use certctl_ports::{Ambient, Announcer};
 use certctl_profile::{Profile, ProfileStore};
 use certctl_rbac::{Caller, Permission, Scope};
@@ -67,6 +67,20 @@ async fn take(
     Ok((request, locked))
 }
 
+/// Who decides. What is known of the asking credential may be more now than when it asked: a key may have got an owner.
+async fn decider(
+    tx: &mut (impl ApprovalStore + ?Sized),
+    caller: &Caller,
+    request: &ApprovalRequest,
+) -> Result<Party, ApprovalError> {
+    let actor = &caller.context.actor;
+    let decider = Party::deciding(actor, tx.standing(actor).await?);
+    let asking = Actor::new(&request.requester.id, request.requester.kind);
+    let requester = Party::asking(&asking, tx.standing(&asking).await?);
+    decider.may_decide_for(&requester)?;
+    Ok(decider)
+}
+
 /// Grants a request, and in the same transaction lets its job go on or changes the profile.
 pub async fn approve(
     tx: &mut (impl ApprovalStore + CertificateStore + JobStore + ProfileStore + AuditLog + Announcer + ?Sized),
@@ -79,7 +93,7 @@ pub async fn approve(
     let note = readable("note", note)?;
     let (mut request, locked) = take(tx, caller, id, Some(Permission::ApprovalApprove)).await?;
     let now = ambient.now();
-    let decider = Party::deciding(&caller.context.actor, tx.standing(&caller.context.actor).await?);
+    let decider = decider(tx, caller, &request).await?;
     request.approve(decider, note, settings.timeout, now)?;
     match locked {
         Locked::Certificate(certificate) => let_go_on(tx, &request, certificate.as_deref(), now).await?,
@@ -103,7 +117,7 @@ pub async fn reject(
     let note = readable("note", note)?;
     let (mut request, locked) = take(tx, caller, id, Some(Permission::ApprovalReject)).await?;
     let now = ambient.now();
-    let decider = Party::deciding(&caller.context.actor, tx.standing(&caller.context.actor).await?);
+    let decider = decider(tx, caller, &request).await?;
     let reason =
         note.as_ref().map_or_else(|| "approval rejected".to_owned(), |note| format!("approval rejected: {note}"));
     request.reject(decider, note, now)?;

@@ -46,6 +46,25 @@ pub struct JobCounts {
     pub oldest_pending_seconds: f64,
 }
 
+/// Approval requests by how they stand. Those that ended never fall: requests are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct ApprovalCounts {
+    /// Waiting for a decision.
+    pub pending: i64,
+    /// Seconds since the oldest of them was made; 0 when none waits.
+    pub oldest_pending_seconds: f64,
+    /// Granted by a second person.
+    pub approved: i64,
+    /// Refused.
+    pub rejected: i64,
+    /// Decided by nobody in time.
+    pub expired: i64,
+    /// Taken back, or called off with what they were for.
+    pub withdrawn: i64,
+    /// Granted without a second person.
+    pub bypassed: i64,
+}
+
 /// The figures of the first page of a dashboard.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Inventory {
@@ -55,6 +74,8 @@ pub struct Inventory {
     pub fleet: FleetCounts,
     /// Jobs.
     pub jobs: JobCounts,
+    /// Approval requests.
+    pub approvals: ApprovalCounts,
 }
 
 /// How many certificates are in a state.

@@ -7,7 +7,7 @@ mod ports;
 mod queries;
 
 pub use figures::{
-    CertificateCounts, DatedCount, FleetCounts, Inventory, JobCounts, JobDay, StatusCount, success_rate,
+    ApprovalCounts, CertificateCounts, DatedCount, FleetCounts, Inventory, JobCounts, JobDay, StatusCount, success_rate,
 };
 pub use ports::StatsStore;
 pub use queries::{
