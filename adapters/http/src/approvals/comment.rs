@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ApprovalCommentInput)]
 pub(crate) struct Input {
-    /// 1 to 2000 characters.
+    /// No control characters other than line breaks and tabs, and not blank.
+    #[schema(min_length = 1, max_length = 2000, pattern = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$")]
     text: String,
 }
 

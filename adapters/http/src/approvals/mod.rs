@@ -45,8 +45,9 @@ impl From<ApprovalError> for ApiError {
 #[derive(Deserialize, ToSchema)]
 #[schema(as = DecisionInput)]
 pub(crate) struct DecisionInput {
-    /// Up to 2000 characters.
+    /// No control characters other than line breaks and tabs.
     #[serde(default)]
+    #[schema(max_length = 2000, pattern = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$")]
     note: Option<String>,
 }
 
@@ -55,7 +56,7 @@ pub(crate) struct DecisionInput {
 pub(crate) struct DecisionTaken {
     id: String,
     decided_by: String,
-    /// `approved`, `rejected` or `withdrawn`.
+    #[schema(schema_with = crate::openapi::values::approval_state)]
     action: &'static str,
 }
 
@@ -74,7 +75,7 @@ impl From<ApprovalRequest> for DecisionTaken {
 #[schema(as = Approval)]
 pub(crate) struct ApprovalBody {
     id: String,
-    /// `cert_issuance` or `profile_edit`.
+    #[schema(schema_with = crate::openapi::values::approval_kind)]
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
@@ -87,7 +88,7 @@ pub(crate) struct ApprovalBody {
     requested_by: String,
     /// `APIKey`, `User` or `System`.
     requested_by_type: &'static str,
-    /// `pending`, `approved`, `rejected`, `expired` or `withdrawn`.
+    #[schema(schema_with = crate::openapi::values::approval_state)]
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]

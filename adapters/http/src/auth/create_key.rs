@@ -22,6 +22,7 @@ pub(crate) struct ApiKeyInput {
     /// The person who holds the key, such as `ada` or a user's id: lower case, `^[a-z0-9][a-z0-9._@+-]{0,127}$`. Two
     /// keys of one person are the same person to approvals; a key without an owner can't decide them.
     #[serde(default)]
+    #[schema(max_length = 128, pattern = r"^[a-z0-9][a-z0-9._@+-]*$")]
     owner_user_id: Option<String>,
 }
 

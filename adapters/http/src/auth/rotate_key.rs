@@ -20,6 +20,7 @@ pub(crate) struct RotationInput {
     expires_at: Option<Timestamp>,
     /// The person who holds the new key, where the old one names none; an owner once named stays.
     #[serde(default)]
+    #[schema(max_length = 128, pattern = r"^[a-z0-9][a-z0-9._@+-]*$")]
     owner_user_id: Option<String>,
 }
 

@@ -9,8 +9,9 @@ use utoipa::ToSchema;
 #[derive(Deserialize, ToSchema)]
 #[schema(as = JobRejection)]
 pub(crate) struct Input {
-    /// Up to 2000 characters.
+    /// No control characters other than line breaks and tabs.
     #[serde(default)]
+    #[schema(max_length = 2000, pattern = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$")]
     reason: Option<String>,
 }
 

@@ -1,6 +1,7 @@
 //! Schemas of members whose values the domain lists.
 
 use certctl_agents::AgentStatus;
+use certctl_approval::{ApprovalKind, ApprovalState};
 use certctl_inventory::CertificateStatus;
 use certctl_jobs::{JobStatus, JobType, VerificationStatus};
 use utoipa::openapi::{Object, ObjectBuilder, Type};
@@ -27,6 +28,16 @@ pub(crate) fn job_status() -> Object {
 /// Outcomes of a verification.
 pub(crate) fn verification_status() -> Object {
     one_of("What a look at the target showed.", VerificationStatus::ALL.iter().map(|status| status.as_str()))
+}
+
+/// What approval requests are for.
+pub(crate) fn approval_kind() -> Object {
+    one_of("What is asked for.", ApprovalKind::ALL.iter().map(|kind| kind.as_str()))
+}
+
+/// States of an approval request.
+pub(crate) fn approval_state() -> Object {
+    one_of("How the request stands.", ApprovalState::ALL.iter().map(|state| state.as_str()))
 }
 
 /// States of an agent.
