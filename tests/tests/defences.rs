@@ -106,6 +106,28 @@ fn ten_wrong_keys_a_minute_close_the_door_for_that_address_only() {
 }
 
 #[test]
+fn many_hosts_enrol_from_one_address_and_guesses_at_the_token_are_counted() {
+    let server = Server::start_with(&[PROXY]);
+    let admin = server.bootstrap();
+    let enrol = |address: &str, token: &str, n: usize| {
+        let body = json!({"name": format!("host-{n}"), "hostname": format!("host-{n}")}).to_string();
+        let (from, bearer) = (format!("X-Forwarded-For: {address}"), format!("Authorization: Bearer {token}"));
+        let headers = ["-H", &from, "-H", &bearer, "-H", "Content-Type: application/json", "-d", &body];
+        fetch(&server, "/api/v1/agents", &headers).status
+    };
+    let token = "fedcba9876543210fedcba9876543210";
+    let statuses: Vec<u16> = (0..14).map(|n| enrol("198.51.100.1", token, n)).collect();
+    assert_eq!(statuses, [201; 14], "the token is no failed sign-in");
+    let (_, failures) = server.call("GET", "/api/v1/audit?action=auth.authentication_failed", Some(&admin), None);
+    assert_eq!(failures["total"], 0, "{failures}");
+    let statuses: Vec<u16> = (0..12).map(|n| enrol("198.51.100.2", "a-guess", 100 + n)).collect();
+    assert_eq!(statuses[..10], [401; 10]);
+    assert_eq!(statuses[10..], [429; 2]);
+    assert_eq!(enrol("198.51.100.2", token, 200), 429, "not even the right one is looked at then");
+    assert_eq!(enrol("198.51.100.1", token, 201), 201);
+}
+
+#[test]
 fn a_principal_has_one_budget_wherever_it_calls_from_and_others_keep_theirs() {
     let server = Server::start_with(&[
         PROXY,

@@ -3,7 +3,7 @@
 use crate::rate_limits::PgRateLimits;
 use crate::unit_of_work::{Params, PgUnitOfWork};
 use async_trait::async_trait;
-use certctl_kernel::StoreError;
+use certctl_kernel::{StoreError, Timestamp};
 use certctl_ports::Ambient;
 use certctl_unit_of_work::{Database, UnitOfWork};
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
@@ -170,6 +170,10 @@ impl Postgres {
             .await
             .map_err(|error| crate::error::map(&error))?;
         Ok(row.get(0))
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.ambient.now()
     }
 
     /// One statement in a transaction of its own.

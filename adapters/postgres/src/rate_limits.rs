@@ -2,16 +2,19 @@
 
 use crate::pool::{LIMIT_CONNECTIONS, Postgres};
 use async_trait::async_trait;
-use certctl_kernel::StoreError;
+use certctl_kernel::{StoreError, Timestamp};
 use certctl_ports::{Bucket, Quota, RateLimits, Verdict};
 use deadpool_postgres::{Object, Pool};
 use futures_util::future::join_all;
+use moka::sync::Cache;
 use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 /// After it, or after the budget where that is longer, a connection that does not answer is given up.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Refusals remembered in this process.
+const REFUSALS: u64 = 50_000;
 const SWEEP_BATCH: i64 = 10_000;
 
 const NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000";
@@ -21,6 +24,8 @@ pub struct PgRateLimits {
     pool: Pool,
     postgres: Postgres,
     budget: Duration,
+    /// Refusals by limiter and key, with the instant until which they hold.
+    refused: Cache<(String, String), (Timestamp, Verdict)>,
 }
 
 /// A statement with its parameters; owned, because it outlives the request that gave up on it.
@@ -32,14 +37,36 @@ struct Question {
 }
 
 impl PgRateLimits {
-    pub(crate) const fn new(pool: Pool, postgres: Postgres, budget: Duration) -> Self {
-        Self { pool, postgres, budget }
+    pub(crate) fn new(pool: Pool, postgres: Postgres, budget: Duration) -> Self {
+        // A refusal holds until its wait is over whatever else happens, so a flood need not be asked about again and again.
+        let refused = Cache::builder().max_capacity(REFUSALS).time_to_live(Duration::from_hours(1)).build();
+        Self { pool, postgres, budget, refused }
     }
 
     /// Opens the connections, so that no request pays for that out of its budget.
     pub async fn warm(&self) -> Result<(), StoreError> {
         let held = join_all((0..LIMIT_CONNECTIONS).map(|_| self.pool.get())).await;
         held.into_iter().try_for_each(|client| client.map(drop).map_err(|_| StoreError::Unavailable))
+    }
+
+    /// The refusal that still holds, with what is left of its wait.
+    fn standing_refusal(&self, bucket: Bucket<'_>) -> Option<Verdict> {
+        let key = (bucket.limiter.to_owned(), bucket.key.to_owned());
+        let (until, verdict) = self.refused.get(&key)?;
+        let left = Duration::try_from(until - self.postgres.now()).ok()?;
+        // More than there was at first means that the clock was set back: the database knows better.
+        if left.is_zero() || left > verdict.retry_after {
+            return None;
+        }
+        let gone = verdict.retry_after.saturating_sub(left);
+        Some(Verdict { retry_after: left, reset_after: verdict.reset_after.saturating_sub(gone), ..verdict })
+    }
+
+    fn remember(&self, bucket: Bucket<'_>, verdict: Verdict) {
+        if !verdict.allowed {
+            let key = (bucket.limiter.to_owned(), bucket.key.to_owned());
+            self.refused.insert(key, (self.postgres.now() + verdict.retry_after, verdict));
+        }
     }
 
     /// The one row, if it is there within the budget. The work goes on beyond it, so that a connection whose making
@@ -74,6 +101,9 @@ impl Question {
 #[async_trait]
 impl RateLimits for PgRateLimits {
     async fn take(&self, bucket: Bucket<'_>, quota: Quota) -> Result<Verdict, StoreError> {
+        if let Some(refusal) = self.standing_refusal(bucket) {
+            return Ok(refusal);
+        }
         // `EXCLUDED.tat - $3` is now. The arithmetic is `Quota::take`'s.
         let sql = format!(
             "INSERT INTO platform.rate_limits AS r (limiter, key, tat) VALUES ($1, $2, {NOW} + $3) \
@@ -86,10 +116,15 @@ impl RateLimits for PgRateLimits {
         let numbers = vec![quota.interval_nanos(), quota.window_nanos()];
         let (limiter, key) = (bucket.limiter.to_owned(), bucket.key.to_owned());
         let row = self.row(Question { sql, limiter, key, numbers }).await?;
-        Ok(quota.verdict(row.get(0), row.get(2), row.get(1)))
+        let verdict = quota.verdict(row.get(0), row.get(2), row.get(1));
+        self.remember(bucket, verdict);
+        Ok(verdict)
     }
 
     async fn peek(&self, bucket: Bucket<'_>, quota: Quota) -> Result<Verdict, StoreError> {
+        if let Some(refusal) = self.standing_refusal(bucket) {
+            return Ok(refusal);
+        }
         let sql = format!("SELECT (SELECT tat FROM platform.rate_limits WHERE limiter = $1 AND key = $2), {NOW}");
         let (limiter, key) = (bucket.limiter.to_owned(), bucket.key.to_owned());
         let row = self.row(Question { sql, limiter, key, numbers: Vec::new() }).await?;

@@ -257,7 +257,16 @@ pub(crate) async fn authenticate(state: &AppState, request: &ServiceRequest, gat
         Err(_) if optional => return Ok(()),
         Err(error) => return Err(error),
     };
-    let Some(principal) = identify(state, &facts, &presented, request.method(), request.path()).await? else {
+    let found = if optional {
+        // What is no key may be an enrolment token: whether it is, and counting it when it is not, is the operation's.
+        if !state.access.recognises(&presented) {
+            state.peek(&state.limits.enrolment, &facts.address_key(), &facts.nobody()).await?;
+        }
+        state.access.resolve(&presented, facts.source_ip.as_deref()).await?
+    } else {
+        identify(state, &facts, &presented, request.method(), request.path()).await?
+    };
+    let Some(principal) = found else {
         return if optional { Ok(()) } else { Err(ApiError::unauthenticated("Invalid API key")) };
     };
     if let Some(limiter) = &state.limits.principal {

@@ -2,7 +2,7 @@
 
 use crate::support::TestDatabase;
 use certctl_kernel::StoreError;
-use certctl_ports::{Bucket, Quota, RateLimits as _, Verdict};
+use certctl_ports::{Bucket, Clock as _, Quota, RateLimits as _, Verdict};
 use certctl_postgres::PgRateLimits;
 use futures_util::future::join_all;
 use std::sync::Arc;
@@ -25,7 +25,8 @@ async fn they_keep_the_contract() {
     let session = db.session().await;
     let limits = limits(&db);
     certctl_ports::contract::rate_limits(limits.as_ref(), async |time| {
-        // Setting the counts back is what time going by looks like to them.
+        // Setting the counts back is what time going by looks like to the database.
+        db.clock.set(db.clock.now() + time);
         let nanos = i64::try_from(time.as_nanos()).expect("short");
         session.execute("UPDATE platform.rate_limits SET tat = tat - $1", &[&nanos]).await.expect("time passes");
     })
@@ -104,4 +105,32 @@ async fn a_count_that_is_held_up_is_an_error_within_the_budget_and_not_a_wait() 
     // The lock is held until after this line, so an answer that waited for it would never come.
     assert!(started.elapsed() < GENEROUS);
     lock.rollback().await.expect("released");
+}
+
+#[tokio::test]
+async fn a_refusal_stands_without_asking_again_until_its_wait_is_over() {
+    let db = TestDatabase::new().await;
+    let session = db.session().await;
+    let limits = limits(&db);
+    let quota = Quota::per_hour(2);
+    for allowed in [true, true, false] {
+        assert_eq!(limits.take(bucket("flood"), quota).await.expect("an answer").allowed, allowed);
+    }
+    let refused = async || -> i64 {
+        let sql = "SELECT refused FROM platform.rate_limits WHERE key = 'flood'";
+        session.query_one(sql, &[]).await.expect("a row").get(0)
+    };
+    assert_eq!(refused().await, 1);
+    for _ in 0..50 {
+        assert!(!limits.take(bucket("flood"), quota).await.expect("an answer").allowed);
+    }
+    assert_eq!(refused().await, 1, "the flood stays out of the database");
+    db.clock.set(db.clock.now() + Duration::from_mins(10));
+    let waiting = limits.take(bucket("flood"), quota).await.expect("an answer");
+    assert!(!waiting.allowed && waiting.retry_after <= Duration::from_mins(20), "{waiting:?}");
+    db.clock.set(db.clock.now() + Duration::from_mins(21));
+    session.batch_execute("UPDATE platform.rate_limits SET tat = tat - 1860000000000").await.expect("31 minutes");
+    assert!(limits.take(bucket("flood"), quota).await.expect("an answer").allowed);
+    let other = limits.take(bucket("calm"), quota).await.expect("an answer");
+    assert!(other.allowed, "others are asked about");
 }
