@@ -22,6 +22,8 @@ const ADDED: &[(&str, &str, &str)] = &[
     ("POST", "/api/v1/certificates/{id}/versions", "issue from a CSR that the operator holds"),
     ("GET", "/api/v1/audit/checkpoint", "the signed head of the sealed log"),
     ("POST", "/api/v1/audit/checkpoint", "the signed head of the sealed log, now"),
+    ("GET", "/api/v1/audit/verify", "how the log stands"),
+    ("POST", "/api/v1/audit/verify", "verify the log in the background"),
     ("GET", "/api/v1/audit/{id}/proof", "that an event is in the log"),
     ("GET", "/api/v1/audit/consistency", "that the log only grew"),
     ("GET", "/api/v1/audit/tile/{level}/{index:.*}", "the log's tiles, for mirrors"),

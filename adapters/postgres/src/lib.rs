@@ -4,6 +4,7 @@ mod agents;
 mod approvals;
 mod audit;
 mod audit_log;
+mod audit_verifications;
 mod ca;
 mod certificates;
 mod error;

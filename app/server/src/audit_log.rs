@@ -3,9 +3,10 @@
 use crate::boot::BootError;
 use crate::config::Config;
 use certctl_audit_log::{
-    LogKey, NoteKey, SealError, SealOutcome, SealSettings, SealedLog, TrustedKeys, seal, sign_now,
+    LogKey, NoteKey, RunResult, SealError, SealOutcome, SealSettings, SealedLog, TrustedKeys, abandon, seal, sign_now,
+    verify_step,
 };
-use certctl_kernel::Secret;
+use certctl_kernel::{DomainError, Secret, StoreError};
 use certctl_ports::{Ambient, KeyAlgorithm, KeyGenerator as _, SigningKey};
 use certctl_postgres::Postgres;
 use certctl_signers::{RingKeys, load_key_file};
@@ -146,6 +147,70 @@ async fn tick(log: &SealedLog, database: &dyn Database, ambient: &Ambient) -> Re
         log.keep(signed).await.map_err(|error| text(&error))?;
     }
     Ok(outcome)
+}
+
+/// Events that a verification looks at in one transaction.
+const WALK: u64 = 2000;
+
+/// Carries verifications on until the server stops.
+pub(crate) fn verify(
+    log: Arc<SealedLog>,
+    database: Arc<dyn Database>,
+    ambient: Ambient,
+    mut stopping: watch::Receiver<bool>,
+) -> tokio::task::JoinHandle<()> {
+    actix_web::rt::spawn(async move {
+        loop {
+            let pause = match step(&log, database.as_ref(), &ambient).await {
+                // Another batch follows at once, but others are let in between.
+                Ok(true) => Duration::from_millis(5),
+                Ok(false) => Duration::from_secs(1),
+                Err(error) => {
+                    tracing::error!(%error, "the verification of the audit log could not go on");
+                    Duration::from_secs(10)
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                _ = stopping.changed() => return,
+            }
+        }
+    })
+}
+
+/// One batch; whether the run goes on.
+async fn step(log: &SealedLog, database: &dyn Database, ambient: &Ambient) -> Result<bool, DomainError> {
+    let mut unit = database.begin().await?;
+    let run = match verify_step(unit.stores(), ambient, log, WALK).await {
+        Ok(Some(run)) => run,
+        Ok(None) => {
+            unit.discard().await?;
+            return Ok(false);
+        }
+        Err(error) => {
+            unit.discard().await?;
+            if let DomainError::Internal { reason } | DomainError::Store(StoreError::Internal { reason }) = &error {
+                let mut unit = database.begin().await?;
+                abandon(unit.stores(), ambient, reason).await?;
+                unit.save_unaudited("a verification that ended early found nothing").await?;
+            }
+            return Err(error);
+        }
+    };
+    unit.save_unaudited("a verification that found something recorded it").await?;
+    match (&run.result, &run.finding) {
+        (RunResult::Break, Some(finding)) => tracing::error!(
+            verification = run.id,
+            code = finding.code,
+            seq = finding.seq,
+            event = finding.event_id,
+            detail = finding.detail,
+            "the audit trail was tampered with"
+        ),
+        (RunResult::Ok, _) => tracing::info!(verification = run.id, events = run.to_seq, "the audit log is sound"),
+        _ => {}
+    }
+    Ok(run.result == RunResult::Running)
 }
 
 /// Seals what is left and signs the head, when the server stops.

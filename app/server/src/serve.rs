@@ -142,6 +142,8 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
     let (stop_loops, stopping) = tokio::sync::watch::channel(false);
     let sealing =
         audit_log::run(Arc::clone(&parts.log), Arc::clone(&database), parts.ambient.clone(), stopping.clone());
+    let verifying =
+        audit_log::verify(Arc::clone(&parts.log), Arc::clone(&database), parts.ambient.clone(), stopping.clone());
     let scheduler = Scheduler { database: Arc::clone(&database), ambient: parts.ambient.clone(), stopping };
     let reporting = tokio::spawn(report(app.clone(), Arc::clone(&database)));
     let mut loops = start_loops(config, &scheduler, &app);
@@ -156,7 +158,7 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
     wait_for_stop(&handle).await;
     stop_loops.send_replace(true);
     let clean = stop(config, &app, handle, public_pki, serving).await;
-    for running in loops.into_iter().chain([sealing]) {
+    for running in loops.into_iter().chain([sealing, verifying]) {
         if let Err(error) = running.await {
             tracing::warn!(%error, "a loop ended badly");
         }
@@ -182,6 +184,7 @@ fn start_loops(config: &Config, scheduler: &Scheduler, app: &AppConfig) -> Vec<t
     let (crls, responders) = (app.clone(), app.clone());
     let sweeps = SweepSettings { csr_timeout: certctl_time(config.awaiting_csr_timeout), ..SweepSettings::default() };
     let approvals = approvals(config);
+    let whole = certctl_time(config.audit_full_verify_interval);
     let serving = |error: ApiError| DomainError::Internal { reason: error.to_string() };
     let mut loops = vec![
         scheduler.every("crl-generation", config.crl_interval, async move |_: &mut dyn Stores, _: &Ambient| {
@@ -223,6 +226,14 @@ fn start_loops(config: &Config, scheduler: &Scheduler, app: &AppConfig) -> Vec<t
         scheduler.every("grant-expiry", GRANT_EXPIRY, async |stores: &mut dyn Stores, ambient: &Ambient| {
             expire_grants(stores, ambient, &RequestContext::system("scheduler:grant-expiry")).await
         }),
+        scheduler.every(
+            "audit-verify",
+            config.audit_verify_interval,
+            async move |stores: &mut dyn Stores, ambient: &Ambient| {
+                let context = RequestContext::system("scheduler:audit-verify");
+                Ok(certctl_audit_log::begin_due(stores, ambient, &context, whole).await?.map_or(0, |_| 1))
+            },
+        ),
         scheduler.every("housekeeping", TIDY, async |stores: &mut dyn Stores, ambient: &Ambient| {
             purge(stores, ambient, &PurgeSettings::default()).await
         }),

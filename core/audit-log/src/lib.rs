@@ -13,6 +13,7 @@ mod reading;
 mod seal;
 mod service;
 mod tree;
+mod verify;
 
 pub use canonical::{HASH_VERSION, canonical, leaf_hash};
 pub use checkpoint::{Checkpoint, CheckpointError, LogKey, TrustedKeys};
@@ -21,10 +22,14 @@ pub use ports::{Backlog, Leaf, LogStore, Node, SealedRow, StoredCheckpoint, Unse
 pub use reading::{
     Consistency, Inclusion, latest_checkpoint, prove_consistency, prove_inclusion, read_tile, request_checkpoint,
 };
-pub use seal::{Fork, SealError, SealOutcome, SealSettings, seal, sealing_lag, sign_now};
+pub use seal::{Fork, SealError, SealOutcome, SealSettings, seal, sign_now};
 pub use service::{OpenError, SealedLog};
 pub use tlog_tiles::tlog::Hash;
 pub use tree::{
     Frontier, Merged, PartialTree, TILE_WIDTH, TreeError, check_consistency, check_inclusion, consistency_proof,
     inclusion_proof, root_at, subtree_roots, subtrees, tile, tile_path,
+};
+pub use verify::{
+    Archive, Finding, LogStatus, Mode, Run, RunResult, StoredFinding, VerificationStore, abandon, begin, begin_due,
+    log_status, request_verification, verify_step,
 };

@@ -123,12 +123,6 @@ pub async fn sign_now(
     }
 }
 
-/// How long the oldest event has been waiting.
-pub async fn sealing_lag(stores: &mut (impl LogStore + ?Sized), now: Timestamp) -> Result<time::Duration, StoreError> {
-    let oldest = stores.backlog().await?.oldest;
-    Ok(oldest.map_or(time::Duration::ZERO, |oldest| (now - oldest).max(time::Duration::ZERO)))
-}
-
 async fn seal_batch(stores: &mut (impl LogStore + ?Sized), limit: i64) -> Result<(usize, u64), SealError> {
     let size = stores.log_size().await?;
     let waiting = stores.unsealed(limit).await?;

@@ -22,6 +22,7 @@ pub trait Stores:
     AuditLog
     + AuditStore
     + certctl_audit_log::LogStore
+    + certctl_audit_log::VerificationStore
     + Announcer
     + IdempotencyStore
     + LoopRunStore

@@ -15,6 +15,8 @@ mod list;
 mod proof;
 mod sign;
 mod tile;
+mod verify;
+mod verify_status;
 
 /// The operations of this room.
 pub(crate) fn routes() -> Vec<Route> {
@@ -26,6 +28,8 @@ pub(crate) fn routes() -> Vec<Route> {
         crate::route!(Gate::Permission(Permission::AuditRead), proof),
         crate::route!(Gate::Permission(Permission::AuditRead), consistency),
         crate::route!(Gate::Permission(Permission::AuditRead), tile),
+        crate::route!(Gate::Permission(Permission::AuditRead), verify_status),
+        crate::route!(Gate::Permission(Permission::AuditExport), verify),
     ]
 }
 
@@ -88,4 +92,76 @@ fn note(text: String) -> actix_web::HttpResponse {
 /// Hashes in Base64.
 fn encoded(hashes: &[certctl_audit_log::Hash]) -> Vec<String> {
     hashes.iter().map(ToString::to_string).collect()
+}
+
+/// A verification of the log.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditVerification)]
+pub(crate) struct RunBody {
+    id: i64,
+    /// `incremental` or `full`.
+    mode: &'static str,
+    requested_by: String,
+    /// `running`, `ok`, `break` or `error`.
+    result: &'static str,
+    #[serde(with = "timestamp::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    started_at: Timestamp,
+    #[serde(with = "timestamp::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    finished_at: Option<Timestamp>,
+    /// First event that it looks at.
+    from_seq: u64,
+    /// One past the last.
+    to_seq: u64,
+    /// Next event: how far it came.
+    position: u64,
+    /// Events whose rows were archived, so that only their leaves could be looked at.
+    archived: u64,
+    /// Root of the tree of `to_seq` events, Base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    root_hash: Option<String>,
+    /// The first thing that does not hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_break: Option<FindingBody>,
+}
+
+/// Something that does not hold.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditFinding)]
+pub(crate) struct FindingBody {
+    /// `event_changed`, `event_missing`, `gap`, `node_changed`, `checkpoint_changed`, `checkpoint_untrusted`,
+    /// `truncated`, `forked`, `event_not_sealed`, `archive_unproven` or `error`.
+    code: String,
+    /// Number of the event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+    /// Id of the event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_id: Option<String>,
+    detail: String,
+}
+
+impl From<certctl_audit_log::Run> for RunBody {
+    fn from(run: certctl_audit_log::Run) -> Self {
+        Self {
+            id: run.id,
+            mode: run.mode.as_str(),
+            requested_by: run.requested_by,
+            result: run.result.as_str(),
+            started_at: run.started_at,
+            finished_at: run.finished_at,
+            from_seq: run.from_seq,
+            to_seq: run.to_seq,
+            position: run.position,
+            archived: run.archived,
+            root_hash: run.root.map(|root| root.to_string()),
+            first_break: run.finding.map(|finding| FindingBody {
+                code: finding.code,
+                seq: finding.seq,
+                event_id: finding.event_id,
+                detail: finding.detail,
+            }),
+        }
+    }
 }

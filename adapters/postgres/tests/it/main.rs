@@ -5,6 +5,7 @@ mod approvals;
 mod approvals_profiles;
 mod audit;
 mod audit_log;
+mod audit_tampering;
 mod ca;
 mod certificates;
 mod cluster;

@@ -97,6 +97,8 @@ pub(crate) struct Config {
     pub(crate) audit_checkpoint_interval: Duration,
     pub(crate) audit_checkpoint_rows: u64,
     pub(crate) audit_checkpoint_file: Option<PathBuf>,
+    pub(crate) audit_verify_interval: Duration,
+    pub(crate) audit_full_verify_interval: Duration,
     pub(crate) drain_delay: Duration,
     pub(crate) shutdown_timeout: Duration,
 }
@@ -202,6 +204,8 @@ impl Config {
             audit_checkpoint_interval: r.duration("AUDIT_CHECKPOINT_INTERVAL"),
             audit_checkpoint_rows: r.number("AUDIT_CHECKPOINT_ROWS"),
             audit_checkpoint_file: r.path("AUDIT_CHECKPOINT_FILE"),
+            audit_verify_interval: r.duration("AUDIT_CHAIN_VERIFY_INTERVAL"),
+            audit_full_verify_interval: r.duration("AUDIT_FULL_VERIFY_INTERVAL"),
             drain_delay: r.duration("SHUTDOWN_DRAIN_DELAY"),
             shutdown_timeout: r.duration("SHUTDOWN_TIMEOUT"),
         };

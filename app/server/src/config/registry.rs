@@ -127,6 +127,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("AUDIT_CHECKPOINT_INTERVAL", Kind::Duration { min_seconds: 1 }, "5m", "5m", "a checkpoint at the latest after so long, when events were sealed"),
     setting("AUDIT_CHECKPOINT_ROWS", Kind::Int { min: 1, max: 10_000_000 }, "10000", "10000", "a checkpoint at the latest after so many events"),
     setting("AUDIT_CHECKPOINT_FILE", Kind::Path, "", "/mnt/worm/certctl-checkpoints", "file that every checkpoint is appended to; best on a machine that the database's administrators don't reach"),
+    setting("AUDIT_CHAIN_VERIFY_INTERVAL", Kind::Duration { min_seconds: 60 }, "6h", "6h", "how often what was added to the audit log is verified, from the start on"),
+    setting("AUDIT_FULL_VERIFY_INTERVAL", Kind::Duration { min_seconds: 3600 }, "168h", "24h", "how often the whole audit log is verified"),
     setting("OCSP_RATE_LIMIT_PER_IP_MIN", Kind::Int { min: 0, max: 10_000_000 }, "1000", "1000", "OCSP requests of one address in a minute; 0 = off"),
     setting("CERT_EXPORT_RATE_LIMIT_PER_ACTOR_HR", Kind::Int { min: 0, max: 1_000_000 }, "50", "50", "exports of one principal in an hour; 0 = off"),
     setting("SHUTDOWN_DRAIN_DELAY", Kind::Duration { min_seconds: 0 }, "5s", "5s", "how long /ready is red before the listener closes"),
