@@ -500,7 +500,7 @@ async fn nodes(stores: &mut (impl LogStore + ?Sized), merged: &[Merged]) -> Resu
         let (Some(first), Some(last)) = (nodes.first(), nodes.last()) else { continue };
         let stored = stores.node_hashes(level, first.index, last.index + 1).await?;
         if stored.len() != nodes.len() || stored.iter().zip(&nodes).any(|(stored, node)| *stored != node.hash) {
-            let seq = (first.index << (level * 8)).max(0);
+            let seq = first.index << (level * 8);
             return Ok(Some(changed("node_changed", seq, "a stored subtree is not what its events make")));
         }
     }
