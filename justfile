@@ -24,7 +24,7 @@ arch:
 
 # Every test that cargo knows, with the binaries that the end-to-end tests start.
 unit:
-    cargo build --locked -p certctl-server -p certctl-agent -p certctl-cli
+    cargo build --locked -p certctl-server -p certctl-agent -p certctl-cli -p certctl-audit-cli
     cargo test --workspace --locked
 
 # Write openapi/openapi.json anew from the code.
@@ -55,3 +55,7 @@ deny:
 # The whole journey with real peers; part of scripts/test.
 journey:
     scripts/demo --check
+
+# The auditor's tool as one static file: target/x86_64-unknown-linux-gnu/release/certctl-audit.
+audit-static:
+    RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target x86_64-unknown-linux-gnu -p certctl-audit-cli

@@ -3,6 +3,7 @@
 //! `just unit` builds the binary first; cargo alone does not know that this test needs it.
 
 mod approvals;
+mod audit;
 mod defences;
 mod faults;
 mod first_admin;

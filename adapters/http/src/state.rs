@@ -2,7 +2,7 @@
 
 use crate::edge::access::{AccessCache, Authenticator};
 use crate::edge::limits::{Limits, MemoryLimits};
-use crate::edge::{ApiError, PermissionUsage, TrustedProxies};
+use crate::edge::{AccessLog, ApiError, PermissionUsage, TrustedProxies};
 use crate::metrics::MetricsState;
 use crate::pki::StatusService;
 use certctl_agents::EnrolmentToken;
@@ -119,6 +119,8 @@ pub struct AppState {
     status: Option<Arc<StatusService>>,
     /// The sealed log under the audit trail; a server always has it, tests of the edge alone don't.
     log: Option<Arc<SealedLog>>,
+    /// The request log, where one is kept.
+    pub(crate) access_log: Option<AccessLog>,
 }
 
 impl AppState {
@@ -139,6 +141,7 @@ impl AppState {
             log: None,
             runtime_config: BTreeMap::new(),
             usage: PermissionUsage::default(),
+            access_log: None,
             accepting: AtomicBool::new(false),
             db,
             ambient,
@@ -172,6 +175,13 @@ impl AppState {
     #[must_use]
     pub fn with_log(mut self, log: Arc<SealedLog>) -> Self {
         self.log = Some(log);
+        self
+    }
+
+    /// Keeps a request log.
+    #[must_use]
+    pub fn with_access_log(mut self, log: AccessLog) -> Self {
+        self.access_log = Some(log);
         self
     }
 

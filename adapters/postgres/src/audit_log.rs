@@ -28,9 +28,11 @@ pub(crate) fn hash(row: &Row, index: usize) -> Result<Hash, StoreError> {
     Ok(Hash(octets))
 }
 
-const LEAF: &str = "l.seq, l.insert_id, l.event_id, l.event_at, l.hash_version, l.leaf_hash";
+/// Columns that [`leaf`] reads, of `audit.log l`.
+pub(crate) const LEAF: &str = "l.seq, l.insert_id, l.event_id, l.event_at, l.hash_version, l.leaf_hash";
 
-fn leaf(row: &Row, first: usize) -> Result<Leaf, StoreError> {
+/// Reads [`LEAF`] from this column on.
+pub(crate) fn leaf(row: &Row, first: usize) -> Result<Leaf, StoreError> {
     Ok(Leaf {
         seq: unsigned(row, first),
         insert_id: row.get(first + 1),

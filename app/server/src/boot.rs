@@ -86,27 +86,41 @@ pub(crate) fn check_files(config: &Config) -> Vec<String> {
 
 /// Opens the database and brings its schema up to date.
 pub(crate) async fn open_database(config: &Config, data_dir: &DataDir, ambient: &Ambient) -> Result<Opened, BootError> {
-    let opened = database::open(config, data_dir.path(), ambient).await?;
-    if config.migrations_via_hook {
-        match certctl_postgres::check(&opened.database).await? {
-            MigrationStatus::Current => {}
-            MigrationStatus::Pending(names) => {
-                return Err(BootError::SchemaOld(format!("pending: {}", names.join(", "))));
-            }
-            MigrationStatus::Newer(names) => return Err(BootError::SchemaOld(format!("newer: {}", names.join(", ")))),
+    let mut opened = database::open(config, data_dir.path(), ambient).await?;
+    ready_schema(config, &opened.database).await?;
+    match opened.runtime.take() {
+        Some(runtime) => {
+            let pools = runtime.open(&opened.database, ambient).await?;
+            std::mem::replace(&mut opened.database, pools).close();
         }
-        return Ok(opened);
+        None if certctl_postgres::may_change_trail(&opened.database).await? => tracing::warn!(
+            "the role of CERTCTL_DATABASE_URL may change the audit trail; `certctl-server db grants` prints how to give \
+             the server one that may not, and migrate as the owner"
+        ),
+        None => {}
     }
-    let applied = certctl_postgres::migrate(&opened.database).await?;
+    Ok(opened)
+}
+
+/// Migrates, or looks whether that was done.
+async fn ready_schema(config: &Config, database: &Postgres) -> Result<(), BootError> {
+    if config.migrations_via_hook {
+        return match certctl_postgres::check(database).await? {
+            MigrationStatus::Current => Ok(()),
+            MigrationStatus::Pending(names) => Err(BootError::SchemaOld(format!("pending: {}", names.join(", ")))),
+            MigrationStatus::Newer(names) => Err(BootError::SchemaOld(format!("newer: {}", names.join(", ")))),
+        };
+    }
+    let applied = certctl_postgres::migrate(database).await?;
     if !applied.is_empty() {
         tracing::info!(migrations = applied.len(), "the schema was brought up to date");
-        let mut unit = opened.database.begin().await?;
+        let mut unit = database.begin().await?;
         let context = RequestContext::system("boot");
         let event = AuditEvent::new(Action::SchemaMigrated, &context, "schema", json!({"migrations": applied}));
         unit.stores().record(event).await?;
         unit.save().await?;
     }
-    Ok(opened)
+    Ok(())
 }
 
 /// Everything up to the listeners.
@@ -120,7 +134,7 @@ pub(crate) async fn parts(config: &Config) -> Result<Parts, BootError> {
         (files, Some(ca))
     };
     let pair = Arc::new(ReloadingPair::open(files, ambient.now())?);
-    let Opened { database, private } = open_database(config, &data_dir, &ambient).await?;
+    let Opened { database, private, .. } = open_database(config, &data_dir, &ambient).await?;
     let prepared = async {
         let log = audit_log::open(config, data_dir.path(), &database, &ambient).await?;
         Ok((prepare(config, &database, &ambient).await?, log))

@@ -60,6 +60,41 @@ pub(crate) enum Command {
                       Works beside a running server, which must know both keys. A run that was cut short is taken up \
                       by the next. Exit 0: all is under the first key; 1: some values could not be moved, or an error.")]
     Reseal(Reseal),
+    /// The audit log, on the server's own machine; stop the server first.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  certctl-server audit key > audit.key\n  certctl-server audit archive --dry-run"
+    )]
+    Audit(AuditCommand),
+    /// The database.
+    #[command(subcommand, after_help = "Example:\n  certctl-server db grants | psql -d certctl")]
+    Db(DbCommand),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Print the key that the log's checkpoints are checked with.
+    Key,
+    /// After a backup was restored on purpose: go on from what is in the database, though the checkpoint kept outside
+    /// says otherwise. The trail tells of it.
+    Accept,
+    /// Write months that are older than CERTCTL_AUDIT_RETENTION to files and drop them, as the server does by itself.
+    Archive {
+        /// Only tell which.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum DbCommand {
+    /// Print the SQL that gives a role what the server needs at run time, and no right to change the audit trail. The
+    /// owner of the schema runs it after `certctl-server migrate`.
+    Grants {
+        /// The role that CERTCTL_DATABASE_URL signs in as.
+        #[arg(long, default_value = "certctl_runtime")]
+        role: String,
+    },
 }
 
 #[derive(Args, Default)]

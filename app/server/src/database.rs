@@ -25,6 +25,27 @@ pub(crate) enum DatabaseError {
 pub(crate) struct Opened {
     pub(crate) database: Postgres,
     pub(crate) private: Option<PrivatePostgres>,
+    /// The role that the private server's own pools use after the migrations.
+    pub(crate) runtime: Option<Runtime>,
+}
+
+/// How the server signs in to its private PostgreSQL at run time: as a role that can't change the audit trail.
+pub(crate) struct Runtime {
+    pg: tokio_postgres::Config,
+    password: Secret<String>,
+    settings: PoolSettings,
+}
+
+/// Name of that role.
+const RUNTIME: &str = "certctl_runtime";
+
+impl Runtime {
+    /// Makes the role what it should be, as the owner, and opens pools as it.
+    pub(crate) async fn open(mut self, owner: &Postgres, ambient: &Ambient) -> Result<Postgres, DatabaseError> {
+        certctl_postgres::make_runtime_role(owner, RUNTIME, &self.password).await?;
+        self.pg.user(RUNTIME);
+        Ok(Postgres::new(self.pg, TlsMode::Off, &self.settings, ambient.clone())?)
+    }
 }
 
 fn pools(config: &Config) -> PoolSettings {
@@ -40,13 +61,15 @@ fn pools(config: &Config) -> PoolSettings {
 /// Starts the private PostgreSQL in the data directory, or uses the operator's.
 pub(crate) async fn open(config: &Config, data_dir: &Path, ambient: &Ambient) -> Result<Opened, DatabaseError> {
     if let Some(database) = external(config, ambient)? {
-        return Ok(Opened { database, private: None });
+        return Ok(Opened { database, private: None, runtime: None });
     }
     let cluster = prepare(data_dir, ambient.random.as_ref()).await?;
     let pg = private(cluster.socket_dir(), cluster.name(), cluster.password());
+    let password = Secret::new(cluster.password().expose().clone());
     let private = PrivatePostgres::start(cluster).await?;
-    let database = Postgres::new(pg, TlsMode::Off, &pools(config), ambient.clone())?;
-    Ok(Opened { database, private: Some(private) })
+    let settings = pools(config);
+    let database = Postgres::new(pg.clone(), TlsMode::Off, &settings, ambient.clone())?;
+    Ok(Opened { database, private: Some(private), runtime: Some(Runtime { pg, password, settings }) })
 }
 
 /// The operator's PostgreSQL, if there is one.

@@ -1,6 +1,7 @@
 //! The certctl control plane.
 
 mod access;
+mod audit_commands;
 mod audit_log;
 mod boot;
 mod commands;
@@ -10,6 +11,7 @@ mod database;
 mod local_issuer;
 mod logging;
 mod metrics;
+mod retention;
 mod scheduler;
 mod secrets;
 mod serve;
@@ -17,7 +19,7 @@ mod tls;
 
 use certctl_postgres::MigrationStatus;
 use clap::Parser as _;
-use commands::{Cli, Command, KeysCommand, SecretsCommand, Serve, TlsCommand};
+use commands::{Cli, Command, DbCommand, KeysCommand, SecretsCommand, Serve, TlsCommand};
 use config::Config;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -55,6 +57,21 @@ fn main() -> ExitCode {
             Err(()) => ExitCode::FAILURE,
         },
         Command::Tls(TlsCommand::Ca) => print_ca(&raw),
+        Command::Audit(command) => match typed() {
+            Ok(config) => {
+                logging::start("warn", config.log_json);
+                actix_web::rt::System::new().block_on(audit_commands::run(&config, &command))
+            }
+            Err(()) => ExitCode::FAILURE,
+        },
+        Command::Db(DbCommand::Grants { role }) => {
+            if let Some(sql) = certctl_postgres::grants(&role) {
+                print!("{sql}");
+                return ExitCode::SUCCESS;
+            }
+            eprintln!("error: --role must be 1 to 63 letters, digits and underscores, such as certctl_runtime");
+            ExitCode::from(2)
+        }
         Command::Migrate(arguments) => match typed() {
             Ok(config) => actix_web::rt::System::new().block_on(migrate(&config, arguments.check)),
             Err(()) => ExitCode::FAILURE,

@@ -33,7 +33,7 @@ impl Attached {
         }
         match DataDir::lock(&config.data_dir) {
             Ok(data_dir) => {
-                let Opened { database, private } = database::open(config, data_dir.path(), ambient).await?;
+                let Opened { database, private, .. } = database::open(config, data_dir.path(), ambient).await?;
                 let own = private.map(|private| (data_dir, private));
                 Self::current(Self { database, own }).await
             }

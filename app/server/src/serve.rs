@@ -3,7 +3,7 @@
 use crate::boot::{self, BootError, Parts};
 use crate::config::Config;
 use crate::scheduler::Scheduler;
-use crate::{access, audit_log, local_issuer, tls};
+use crate::{access, audit_log, local_issuer, retention, tls};
 use actix_web::HttpServer;
 use actix_web::dev::ServerHandle;
 use certctl_agents::{EnrolmentToken, FleetSettings, agent_offline_sweep};
@@ -106,10 +106,12 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
         status,
         enrolment: EnrolmentToken::new(config.agent_bootstrap_token.clone()),
     };
+    let (access_log, access_writer) = certctl_http::edge::access_log(config.access_log_sample_get);
     let mut state = AppState::new(Arc::clone(&database), authenticator, parts.ambient.clone(), settings(config))
         .with(backends)
         .with_log(Arc::clone(&parts.log))
-        .showing(access::runtime_config(config));
+        .showing(access::runtime_config(config))
+        .with_access_log(access_log);
     if config.rate_limit_shared {
         let limits = parts.database.rate_limits(config.rate_limit_budget)?;
         limits.warm().await?;
@@ -144,6 +146,16 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
         audit_log::run(Arc::clone(&parts.log), Arc::clone(&database), parts.ambient.clone(), stopping.clone());
     let verifying =
         audit_log::verify(Arc::clone(&parts.log), Arc::clone(&database), parts.ambient.clone(), stopping.clone());
+    let (end_access_log, access_log_ends) = tokio::sync::oneshot::channel();
+    let accessing = actix_web::rt::spawn(access_writer.run(Arc::clone(&database), access_log_ends));
+    let archiving = retention::run(
+        Arc::clone(&parts.log),
+        Arc::clone(&database),
+        parts.ambient.clone(),
+        retention::place(config, parts.data_dir.path()),
+        retention::settings(config),
+        stopping.clone(),
+    );
     let scheduler = Scheduler { database: Arc::clone(&database), ambient: parts.ambient.clone(), stopping };
     let reporting = tokio::spawn(report(app.clone(), Arc::clone(&database)));
     let mut loops = start_loops(config, &scheduler, &app);
@@ -158,13 +170,18 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
     wait_for_stop(&handle).await;
     stop_loops.send_replace(true);
     let clean = stop(config, &app, handle, public_pki, serving).await;
-    for running in loops.into_iter().chain([sealing, verifying]) {
+    for running in loops.into_iter().chain([sealing, verifying, archiving]) {
         if let Err(error) = running.await {
             tracing::warn!(%error, "a loop ended badly");
         }
     }
     // Requests in flight used rights until the very end.
     access::flush(&parts.database, &app).await;
+    // Nobody asks any more, so what is queued is all that there will be.
+    drop(end_access_log);
+    if let Err(error) = accessing.await {
+        tracing::warn!(%error, "the request log ended badly");
+    }
     listening.abort();
     reporting.abort();
     app.state.report_refusals().await;
@@ -178,12 +195,14 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
 const BATCH: i64 = 500;
 const REPORT: Duration = Duration::from_mins(1);
 const GRANT_EXPIRY: Duration = Duration::from_mins(1);
+const PARTITIONS: Duration = Duration::from_hours(1);
 const TIDY: Duration = Duration::from_mins(5);
 
 fn start_loops(config: &Config, scheduler: &Scheduler, app: &AppConfig) -> Vec<tokio::task::JoinHandle<()>> {
     let (crls, responders) = (app.clone(), app.clone());
     let sweeps = SweepSettings { csr_timeout: certctl_time(config.awaiting_csr_timeout), ..SweepSettings::default() };
     let approvals = approvals(config);
+    let access_log = certctl_time(config.access_log_retention);
     let whole = certctl_time(config.audit_full_verify_interval);
     let serving = |error: ApiError| DomainError::Internal { reason: error.to_string() };
     let mut loops = vec![
@@ -225,6 +244,9 @@ fn start_loops(config: &Config, scheduler: &Scheduler, app: &AppConfig) -> Vec<t
         ),
         scheduler.every("grant-expiry", GRANT_EXPIRY, async |stores: &mut dyn Stores, ambient: &Ambient| {
             expire_grants(stores, ambient, &RequestContext::system("scheduler:grant-expiry")).await
+        }),
+        scheduler.every("audit-partitions", PARTITIONS, async move |stores: &mut dyn Stores, ambient: &Ambient| {
+            retention::turn(stores, ambient, access_log).await
         }),
         scheduler.every(
             "audit-verify",

@@ -7,9 +7,13 @@
 
 mod canonical;
 mod checkpoint;
+mod export;
+mod legacy;
 mod note;
+mod offline;
 mod ports;
 mod reading;
+mod retention;
 mod seal;
 mod service;
 mod tree;
@@ -17,11 +21,18 @@ mod verify;
 
 pub use canonical::{HASH_VERSION, canonical, leaf_hash};
 pub use checkpoint::{Checkpoint, CheckpointError, LogKey, TrustedKeys};
+pub use export::{
+    DEFAULT_LIMIT, Export, ExportCommand, ExportFilter, ExportItem, ExportLine, ExportStore, LARGEST_LIMIT, Skipped,
+    Trailer,
+};
+pub use legacy::{LegacyBreak, LegacyChain, LegacyRow, check_legacy, legacy_hash};
 pub use note::{NoteError, NoteKey, SignedNote, VerifierKey};
+pub use offline::{Bundle, Checked, Evidence, OfflineError, bundle, check_bundle, check_export};
 pub use ports::{Backlog, Leaf, LogStore, Node, SealedRow, StoredCheckpoint, Unsealed, Witness, WitnessError};
 pub use reading::{
     Consistency, Inclusion, latest_checkpoint, prove_consistency, prove_inclusion, read_tile, request_checkpoint,
 };
+pub use retention::{ArchiveFile, ArchivePlace, Month, Retention, RetentionStore, drop_archived, due, write_archive};
 pub use seal::{Fork, SealError, SealOutcome, SealSettings, seal, sign_now};
 pub use service::{OpenError, SealedLog};
 pub use tlog_tiles::tlog::Hash;

@@ -265,6 +265,7 @@ impl Frontier {
 pub struct PartialTree {
     frontier: Frontier,
     known: HashMap<u64, Hash>,
+    forgetful: bool,
 }
 
 impl PartialTree {
@@ -276,14 +277,23 @@ impl PartialTree {
             known.insert(tlog::stored_hash_index(*level, start >> level), *hash);
             start += 1 << level;
         }
-        Self { frontier: left, known }
+        Self { frontier: left, known, forgetful: false }
+    }
+
+    /// An empty tree that only ever knows its root, in a few hashes' memory.
+    pub fn forgetful() -> Self {
+        Self { forgetful: true, ..Self::default() }
     }
 
     /// Appends a full subtree of `level`; a leaf is one of level 0.
     pub fn append(&mut self, level: u8, root: Hash) {
         let index = self.frontier.size >> level;
+        let merged = self.frontier.append_subtree(level, root);
+        if self.forgetful {
+            return;
+        }
         self.known.insert(tlog::stored_hash_index(level, index), root);
-        for merged in self.frontier.append_subtree(level, root) {
+        for merged in merged {
             self.known.insert(tlog::stored_hash_index(merged.level, merged.index), merged.hash);
         }
     }

@@ -102,6 +102,7 @@ actions! {
     AuditBreakDetected = "audit.break_detected", Auth, "audit";
     AuditArchived = "audit.archived", Auth, "audit";
     SecretsResealed = "secrets.resealed", Config, "secret";
+    AuditAccepted = "audit.accepted", Auth, "audit";
     SchemaMigrated = "schema.migrated", Config, "server";
     CreateTeam = "create_team", Config, "team";
     UpdateTeam = "update_team", Config, "team";

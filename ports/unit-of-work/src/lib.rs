@@ -23,6 +23,9 @@ pub trait Stores:
     + AuditStore
     + certctl_audit_log::LogStore
     + certctl_audit_log::VerificationStore
+    + certctl_audit_log::ExportStore
+    + certctl_audit_log::RetentionStore
+    + certctl_audit::AccessLogStore
     + Announcer
     + IdempotencyStore
     + LoopRunStore

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 mod checkpoint;
 mod consistency;
+mod export;
 mod get;
 mod list;
 mod proof;
@@ -23,6 +24,7 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![
         crate::route!(Gate::Permission(Permission::AuditRead), list),
         crate::route!(Gate::Permission(Permission::AuditRead), get),
+        crate::route!(Gate::Permission(Permission::AuditExport), export),
         crate::route!(Gate::Permission(Permission::AuditRead), checkpoint),
         crate::route!(Gate::Permission(Permission::AuditExport), sign),
         crate::route!(Gate::Permission(Permission::AuditRead), proof),

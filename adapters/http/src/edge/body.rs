@@ -4,7 +4,7 @@ use super::ApiError;
 use crate::state::AppState;
 use actix_web::dev::Payload;
 use actix_web::http::{StatusCode, header};
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
 use data_encoding::HEXLOWER;
 use futures_util::StreamExt as _;
 use ring::digest;
@@ -72,7 +72,9 @@ impl<T: DeserializeOwned> FromRequest for JsonBody<T> {
                 }
                 octets.extend_from_slice(&chunk);
             }
-            decode(&octets, state.settings.strict_json)
+            let digest = digest_of(&octets);
+            request.extensions_mut().insert(digest.clone());
+            decode(&octets, digest, state.settings.strict_json)
         })
     }
 }
@@ -91,8 +93,11 @@ fn check_content_type(request: &HttpRequest) -> Result<(), ApiError> {
     ))
 }
 
-fn decode<T: DeserializeOwned>(octets: &[u8], strict: bool) -> Result<JsonBody<T>, ApiError> {
-    let digest = BodyDigest(HEXLOWER.encode(digest::digest(&digest::SHA256, octets).as_ref()));
+fn digest_of(octets: &[u8]) -> BodyDigest {
+    BodyDigest(HEXLOWER.encode(digest::digest(&digest::SHA256, octets).as_ref()))
+}
+
+fn decode<T: DeserializeOwned>(octets: &[u8], digest: BodyDigest, strict: bool) -> Result<JsonBody<T>, ApiError> {
     let text = std::str::from_utf8(octets)
         .map_err(|_| ApiError::new(StatusCode::BAD_REQUEST, "malformed_json", "the body is not valid UTF-8"))?;
     if text.contains("\\u0000") {

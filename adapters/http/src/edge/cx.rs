@@ -71,6 +71,11 @@ impl Cx {
         &self.state
     }
 
+    /// The same parts, for work that outlives the handler.
+    pub(crate) fn shared(&self) -> web::Data<AppState> {
+        self.state.clone()
+    }
+
     /// Time and randomness.
     pub(crate) fn ambient(&self) -> &Ambient {
         &self.state.ambient

@@ -1,6 +1,7 @@
 //! The pipeline: request id, limits, authentication, gate, errors, replies.
 
 pub mod access;
+mod access_log;
 mod body;
 mod client_address;
 mod correlation;
@@ -17,6 +18,7 @@ pub mod route;
 pub mod server;
 mod usage;
 
+pub use access_log::{AccessLog, AccessLogWriter, access_log};
 pub(crate) use body::{BodyDigest, JsonBody};
 pub use client_address::TrustedProxies;
 pub(crate) use cx::Cx;

@@ -7,7 +7,7 @@ use super::cx::RequestFacts;
 use super::headers::Finish;
 use super::limits::{keep_tightest, quota_headers};
 use super::route::Gate;
-use super::{ApiError, Cx};
+use super::{ApiError, BodyDigest, Cx};
 use crate::state::AppState;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -15,7 +15,7 @@ use actix_web::http::header::{HeaderMap, HeaderName};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpResponse, web};
-use certctl_audit::{Action, AuditEvent};
+use certctl_audit::{AccessEntry, Action, AuditEvent};
 use certctl_kernel::{ActorType, RequestContext};
 use certctl_ports::Verdict;
 use certctl_rbac::{Caller, Scope, ScopeType};
@@ -77,6 +77,7 @@ pub async fn outer<B: MessageBody + 'static>(
     }
     finish.apply(response.headers_mut());
     log(&response, &facts, trace_id.as_deref(), started);
+    note_access(&state, &response, &facts, started);
     Ok(response)
 }
 
@@ -188,6 +189,44 @@ fn log(response: &ServiceResponse<BoxBody>, facts: &RequestFacts, trace_id: Opti
             "request completed"
         );
     }
+}
+
+/// The permission that the gate asked for, for the request log.
+#[derive(Clone, Copy)]
+struct Asked(&'static str);
+
+/// What clients call themselves is cut here; paths, where actix ends them.
+const LONGEST_NAME: usize = 256;
+
+/// Queues an entry of the request log. Probes, and what anybody may ask about the server, are not use.
+fn note_access(state: &AppState, response: &ServiceResponse<BoxBody>, facts: &RequestFacts, started: Instant) {
+    let (request, status) = (response.request(), response.status().as_u16());
+    let path = request.path();
+    let Some(log) = state.access_log.as_ref().filter(|_| !matches!(path, "/health" | "/ready" | "/api/v1/version"))
+    else {
+        return;
+    };
+    let reading = matches!(*request.method(), Method::GET | Method::HEAD) || path.starts_with("/.well-known/pki/");
+    let Some(sampled) = log.sample(reading, status) else { return };
+    let extensions = request.extensions();
+    let actor = extensions.get::<Caller>().map_or_else(|| facts.nobody().actor, |caller| caller.context.actor.clone());
+    let user_agent = request.headers().get("user-agent").and_then(|value| value.to_str().ok());
+    log.take(AccessEntry {
+        at: state.ambient.now(),
+        request_id: facts.request_id.clone(),
+        actor_id: actor.id,
+        actor_type: actor.kind,
+        method: request.method().as_str().to_owned(),
+        path: path.to_owned(),
+        route: request.match_pattern().unwrap_or_default(),
+        status,
+        latency_ms: started.elapsed().as_secs_f64() * 1000.0,
+        body_hash: extensions.get::<BodyDigest>().map(|digest| digest.0.clone()).unwrap_or_default(),
+        permission: extensions.get::<Asked>().map(|asked| asked.0.to_owned()),
+        source_ip: facts.source_ip.clone(),
+        user_agent: user_agent.map(|text| text.chars().take(LONGEST_NAME).collect()),
+        sampled,
+    });
 }
 
 /// The layer of one address: authentication and the gate of the method asked for.
@@ -347,6 +386,7 @@ async fn decide(state: &AppState, request: &ServiceRequest, gate: Gate) -> Resul
             (permission, caller.may(permission, &[scope]))
         }
     };
+    request.extensions_mut().insert(Asked(permission.as_str()));
     if allowed {
         if let Some(caller) = &caller {
             state.usage.note(&caller.context.actor, permission, state.ambient.now());

@@ -49,7 +49,7 @@ impl Scene {
     }
 }
 
-async fn walk(db: &TestDatabase, log: &SealedLog, mode: Mode) -> Run {
+pub async fn walk(db: &TestDatabase, log: &SealedLog, mode: Mode) -> Run {
     let mut tx = db.begin().await;
     let context = RequestContext::system("it");
     begin(tx.stores(), &db.ambient, &context, mode, None).await.expect("begins").expect("none runs");
@@ -58,7 +58,7 @@ async fn walk(db: &TestDatabase, log: &SealedLog, mode: Mode) -> Run {
 }
 
 /// Carries the open run on to its end, in batches that end inside tiles.
-async fn finish(db: &TestDatabase, log: &SealedLog) -> Run {
+pub async fn finish(db: &TestDatabase, log: &SealedLog) -> Run {
     loop {
         let mut tx = db.begin().await;
         let run = verify_step(tx.stores(), &db.ambient, log, 130).await.expect("a step");

@@ -4,6 +4,8 @@ mod agents;
 mod approvals;
 mod approvals_profiles;
 mod audit;
+mod audit_export;
+mod audit_keeping;
 mod audit_log;
 mod audit_tampering;
 mod ca;

@@ -61,6 +61,13 @@ impl TestDatabase {
         connect(&self.name, &self.ambient)
     }
 
+    /// The same database as another role sees it.
+    pub fn as_role(&self, role: &str) -> Postgres {
+        let mut config = Cluster::shared().config(&self.name);
+        config.user(role);
+        pools(config, &self.ambient)
+    }
+
     /// A transaction.
     pub async fn begin(&self) -> Box<dyn UnitOfWork> {
         self.postgres.begin().await.expect("a transaction")
@@ -100,6 +107,10 @@ pub fn alice() -> Caller {
 }
 
 fn connect(name: &str, ambient: &Ambient) -> Postgres {
+    pools(Cluster::shared().config(name), ambient)
+}
+
+fn pools(config: tokio_postgres::Config, ambient: &Ambient) -> Postgres {
     let settings = PoolSettings {
         max_connections: 12,
         acquire_timeout: Duration::from_secs(20),
@@ -107,7 +118,7 @@ fn connect(name: &str, ambient: &Ambient) -> Postgres {
         statement_timeout: Duration::from_secs(20),
         application_name: "certctl-it".to_owned(),
     };
-    Postgres::new(Cluster::shared().config(name), TlsMode::Off, &settings, ambient.clone()).expect("pools")
+    Postgres::new(config, TlsMode::Off, &settings, ambient.clone()).expect("pools")
 }
 
 async fn open(name: &str) -> Client {

@@ -1,6 +1,6 @@
 //! Keys, the audit trail, the caller, the server itself.
 
-use super::crud::{DELETE, GET, LIST, id_in, the_id, with_id};
+use super::crud::{DELETE, LIST, id_in, the_id, with_id};
 use super::{Needs, Noun, Verb, no_args, roles};
 use crate::failure::Failure;
 use crate::render::{Shape, column};
@@ -140,49 +140,6 @@ static ROTATE: Verb = Verb {
         let key = client.post(&Send::to(call.noun.path, &[id_in(&old)?, "rotate"]).body(body).once())?;
         show_key(call, key)
     },
-};
-
-/// The audit trail.
-pub(crate) static AUDIT: Noun = Noun {
-    word: "audit",
-    singular: "audit event",
-    about: "The audit trail",
-    path: "/api/v1/audit",
-    shape: Shape {
-        narrow: &[
-            column("TIME", "timestamp"),
-            column("ACTOR", "actor"),
-            column("ACTION", "action"),
-            column("TYPE", "resource_type"),
-            column("RESOURCE", "resource_id"),
-        ],
-        wide: &[
-            column("ACTOR TYPE", "actor_type"),
-            column("CATEGORY", "event_category"),
-            column("ID", "id"),
-            column("DETAILS", "details"),
-        ],
-        name: "id",
-    },
-    filters: &[
-        ("category", "cert_lifecycle, auth or config"),
-        ("since", "Time (RFC 3339)"),
-        ("until", "Time (RFC 3339)"),
-        ("actor", "Who"),
-        ("actor-type", "User, System, Agent, APIKey or Anonymous"),
-        ("action", "What, such as certificate_revoked"),
-        ("resource-type", "Kind of object"),
-        ("resource-id", "Object"),
-    ],
-    permissions: ["audit.read", "", ""],
-    verbs: &[&LIST_AUDIT, &GET],
-    ..Noun::EMPTY
-};
-
-static LIST_AUDIT: Verb = Verb {
-    about: "List audit events, newest first",
-    examples: ["audit list --limit 20", "audit list --action certificate_revoked --resource-id ID -o json"],
-    ..LIST
 };
 
 /// The caller.

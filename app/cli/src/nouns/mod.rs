@@ -3,6 +3,7 @@
 mod access;
 mod agents;
 mod approvals;
+mod audit;
 mod certs;
 mod crud;
 mod fields;
@@ -129,7 +130,7 @@ pub(crate) static NOUNS: &[&Noun] = &[
     &jobs::JOBS,
     &approvals::APPROVALS,
     &access::KEYS,
-    &access::AUDIT,
+    &audit::AUDIT,
     &access::AUTH,
     &access::SERVER,
     &local::CONFIG,

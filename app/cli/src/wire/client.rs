@@ -165,6 +165,36 @@ impl Client {
         self.send(Method::Post, request)?.json()
     }
 
+    /// GET of something large: writes the answer as it comes and gives its last line.
+    pub(crate) fn download(&self, request: &Send, out: &mut dyn std::io::Write) -> Result<String, Failure> {
+        let url = address(&self.base, request)?;
+        let mut response = match self.open(Method::Get, &url, None, None, self.timeout) {
+            Ok(response) => response,
+            Err(Attempt::Trouble(failure, _)) => return Err(failure),
+            Err(Attempt::Answer(status, _, body)) => return Err(Failure::refused(status, &body)),
+        };
+        let status = response.status().as_u16();
+        if !(200..300).contains(&status) {
+            let body = response.body_mut().with_config().limit(LARGEST_ANSWER).read_to_vec();
+            return Err(Failure::refused(status, &body.unwrap_or_default()));
+        }
+        let mut reader = std::io::BufReader::new(response.body_mut().with_config().limit(u64::MAX).reader());
+        let (mut line, mut last) = (String::new(), String::new());
+        loop {
+            line.clear();
+            let read = std::io::BufRead::read_line(&mut reader, &mut line);
+            let read = read.map_err(|error| Failure::Network(format!("the answer ended early: {error}")))?;
+            if read == 0 {
+                return Ok(last);
+            }
+            out.write_all(line.as_bytes()).map_err(|error| match error.kind() {
+                std::io::ErrorKind::BrokenPipe => Failure::ClosedPipe,
+                _ => Failure::Local(format!("writing the answer: {error}")),
+            })?;
+            std::mem::swap(&mut line, &mut last);
+        }
+    }
+
     /// One try without repetition, whose refusals are answers too: for probes.
     pub(crate) fn probe(&self, path: &str) -> Result<(u16, Value), Failure> {
         let url = address(&self.base, &Send::to(path, &[]))?;
@@ -182,6 +212,31 @@ impl Client {
         idempotency_key: Option<&str>,
         left: Duration,
     ) -> Attempt {
+        let mut response = match self.open(method, url, body, idempotency_key, left) {
+            Ok(response) => response,
+            Err(attempt) => return attempt,
+        };
+        let status = response.status().as_u16();
+        let retry_after = response
+            .headers()
+            .get("Retry-After")
+            .and_then(|value| value.to_str().ok())
+            .and_then(|text| text.parse().ok());
+        match response.body_mut().with_config().limit(LARGEST_ANSWER).read_to_vec() {
+            Ok(body) => Attempt::Answer(status, retry_after, body),
+            Err(error) => self.trouble(error),
+        }
+    }
+
+    /// Sends and gives the answer before its body; what went wrong is the attempt's end.
+    fn open(
+        &self,
+        method: Method,
+        url: &Url,
+        body: Option<&[u8]>,
+        idempotency_key: Option<&str>,
+        left: Duration,
+    ) -> Result<http::Response<ureq::Body>, Attempt> {
         let mut request = http::Request::builder()
             .method(match method {
                 Method::Get => http::Method::GET,
@@ -193,7 +248,7 @@ impl Client {
             .header("X-Certctl-Command", &self.command);
         if let Some(key) = &self.key {
             let Ok(mut value) = http::HeaderValue::try_from(format!("Bearer {}", key.expose())) else {
-                return Attempt::Trouble(Failure::Local("the API key can't be sent".to_owned()), false);
+                return Err(Attempt::Trouble(Failure::Local("the API key can't be sent".to_owned()), false));
             };
             value.set_sensitive(true);
             request = request.header("Authorization", value);
@@ -213,20 +268,7 @@ impl Client {
                 .and_then(|request| self.run(request, left)),
             None => request.body(()).map_err(ureq::Error::from).and_then(|request| self.run(request, left)),
         };
-        let mut response = match answer {
-            Ok(response) => response,
-            Err(error) => return self.trouble(error),
-        };
-        let status = response.status().as_u16();
-        let retry_after = response
-            .headers()
-            .get("Retry-After")
-            .and_then(|value| value.to_str().ok())
-            .and_then(|text| text.parse().ok());
-        match response.body_mut().with_config().limit(LARGEST_ANSWER).read_to_vec() {
-            Ok(body) => Attempt::Answer(status, retry_after, body),
-            Err(error) => self.trouble(error),
-        }
+        answer.map_err(|error| self.trouble(error))
     }
 
     fn run(

@@ -99,6 +99,11 @@ pub(crate) struct Config {
     pub(crate) audit_checkpoint_file: Option<PathBuf>,
     pub(crate) audit_verify_interval: Duration,
     pub(crate) audit_full_verify_interval: Duration,
+    pub(crate) audit_retention: Duration,
+    pub(crate) audit_archive_dir: Option<PathBuf>,
+    pub(crate) audit_legal_hold: bool,
+    pub(crate) access_log_retention: Duration,
+    pub(crate) access_log_sample_get: u32,
     pub(crate) drain_delay: Duration,
     pub(crate) shutdown_timeout: Duration,
 }
@@ -206,6 +211,11 @@ impl Config {
             audit_checkpoint_file: r.path("AUDIT_CHECKPOINT_FILE"),
             audit_verify_interval: r.duration("AUDIT_CHAIN_VERIFY_INTERVAL"),
             audit_full_verify_interval: r.duration("AUDIT_FULL_VERIFY_INTERVAL"),
+            audit_retention: r.duration("AUDIT_RETENTION"),
+            audit_archive_dir: r.path("AUDIT_ARCHIVE_DIR"),
+            audit_legal_hold: r.flag("AUDIT_LEGAL_HOLD"),
+            access_log_retention: r.duration("ACCESS_LOG_RETENTION"),
+            access_log_sample_get: r.number("ACCESS_LOG_SAMPLE_GET"),
             drain_delay: r.duration("SHUTDOWN_DRAIN_DELAY"),
             shutdown_timeout: r.duration("SHUTDOWN_TIMEOUT"),
         };

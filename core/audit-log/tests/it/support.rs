@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use certctl_audit::AuditRecord;
 use certctl_audit_log::{
-    Backlog, Hash, Leaf, LogKey, LogStore, Node, NoteKey, SealedRow, StoredCheckpoint, Unsealed, canonical,
+    Backlog, ExportFilter, ExportStore, Hash, Leaf, LogKey, LogStore, Node, NoteKey, SealedRow, StoredCheckpoint,
+    Unsealed, canonical,
 };
 use certctl_kernel::{StoreError, Timestamp};
 use certctl_ports::fakes::{CountingRandom, FixedClock};
@@ -82,7 +83,7 @@ impl MemoryLog {
             action: "create_team".to_owned(),
             resource_type: "team".to_owned(),
             resource_id: "t1".to_owned(),
-            category: "config".to_owned(),
+            category: if insert_id % 7 == 0 { "auth" } else { "config" }.to_owned(),
             details: serde_json::json!({"n": insert_id}),
             request_id: "req".to_owned(),
             source_ip: None,
@@ -91,6 +92,10 @@ impl MemoryLog {
         };
         self.queue.push(Unsealed { insert_id, record: record.clone() });
         self.records.push(record);
+    }
+
+    pub fn latest(&self) -> StoredCheckpoint {
+        self.checkpoints.last().expect("something was signed").clone()
     }
 
     pub fn leaf(&self, seq: usize) -> Hash {
@@ -156,5 +161,27 @@ impl LogStore for MemoryLog {
     }
     async fn checkpoints(&mut self, after: u64, until: u64) -> Result<Vec<StoredCheckpoint>, StoreError> {
         Ok(self.checkpoints.iter().filter(|kept| kept.size > after && kept.size <= until).cloned().collect())
+    }
+}
+
+#[async_trait]
+impl ExportStore for MemoryLog {
+    async fn seq_range(&mut self, filter: &ExportFilter, size: u64) -> Result<Option<(u64, u64)>, StoreError> {
+        let within = |leaf: &&Leaf| leaf.seq < size && leaf.at >= filter.since && leaf.at <= filter.until;
+        let seqs: Vec<u64> = self.leaves.iter().filter(within).map(|leaf| leaf.seq).collect();
+        Ok(seqs.first().copied().zip(seqs.last().copied()))
+    }
+    async fn export_rows(
+        &mut self,
+        filter: &ExportFilter,
+        (from, until): (u64, u64),
+        limit: i64,
+        all: bool,
+    ) -> Result<Vec<(Leaf, Option<AuditRecord>)>, StoreError> {
+        let passes = |record: &&AuditRecord| filter.category.is_none_or(|wanted| wanted.as_str() == record.category);
+        let rows = self.leaves.iter().zip(&self.records).filter(|(leaf, _)| (from..until).contains(&leaf.seq));
+        let rows = rows.map(|(leaf, record)| (leaf.clone(), Some(record).filter(passes).cloned()));
+        let rows = rows.filter(|(_, record)| all || record.is_some());
+        Ok(rows.take(usize::try_from(limit).expect("positive")).collect())
     }
 }

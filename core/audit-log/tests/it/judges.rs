@@ -1,7 +1,6 @@
 //! Roots, proofs and notes before judges that are not ours: `ct-merkle` (RFC 6962) and `signed_note` (C2SP).
 
-mod support;
-
+use crate::support::{MemoryLog, ambient, key, run};
 use certctl_audit_log::{
     Frontier, Hash, NoteError, NoteKey, PartialTree, SealSettings, SignedNote, TrustedKeys, VerifierKey,
     check_consistency, check_inclusion, consistency_proof, inclusion_proof, root_at, seal, subtree_roots, subtrees,
@@ -10,7 +9,6 @@ use certctl_audit_log::{
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use proptest::prelude::*;
 use sha2::Sha256;
-use support::{MemoryLog, ambient, key, run};
 
 type Judge = MemoryBackedTree<Sha256, Vec<u8>>;
 
@@ -108,7 +106,7 @@ fn notes_are_those_of_the_standard() {
 
 #[test]
 fn a_note_is_believed_only_with_the_signature_of_a_trusted_key() {
-    let (key, other) = (key(), support::key_named("certctl-audit/other", 2));
+    let (key, other) = (key(), crate::support::key_named("certctl-audit/other", 2));
     let note = key.sign(3, Hash([9; 32]), ambient().now()).expect("signed");
     let trusted = TrustedKeys(vec![key.verifier().clone()]);
     let opened = trusted.open(&note).expect("believed");
@@ -121,7 +119,7 @@ fn a_note_is_believed_only_with_the_signature_of_a_trusted_key() {
         Err(NoteError::BadSignature)
     );
     // A trusted key that signs for another log says nothing about its own.
-    let stranger = NoteKey::new("certctl-audit/test", support::signing_key(1)).expect("a key");
+    let stranger = NoteKey::new("certctl-audit/test", crate::support::signing_key(1)).expect("a key");
     let foreign = stranger.sign("elsewhere\n3\nCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=\n").expect("signed");
     assert!(trusted.open(&foreign).is_err());
 }
