@@ -72,9 +72,11 @@ impl<T: DeserializeOwned> FromRequest for JsonBody<T> {
                 }
                 octets.extend_from_slice(&chunk);
             }
-            let digest = digest_of(&octets);
-            request.extensions_mut().insert(digest.clone());
-            decode(&octets, digest, state.settings.strict_json)
+            let decoded = decode(&octets, state.settings.strict_json);
+            // For the request log, which tells apart what was refused as well.
+            let digest = decoded.as_ref().map_or_else(|_| digest_of(&octets), |body: &Self| body.digest.clone());
+            request.extensions_mut().insert(digest);
+            decoded
         })
     }
 }
@@ -97,7 +99,8 @@ fn digest_of(octets: &[u8]) -> BodyDigest {
     BodyDigest(HEXLOWER.encode(digest::digest(&digest::SHA256, octets).as_ref()))
 }
 
-fn decode<T: DeserializeOwned>(octets: &[u8], digest: BodyDigest, strict: bool) -> Result<JsonBody<T>, ApiError> {
+fn decode<T: DeserializeOwned>(octets: &[u8], strict: bool) -> Result<JsonBody<T>, ApiError> {
+    let digest = digest_of(octets);
     let text = std::str::from_utf8(octets)
         .map_err(|_| ApiError::new(StatusCode::BAD_REQUEST, "malformed_json", "the body is not valid UTF-8"))?;
     if text.contains("\\u0000") {
