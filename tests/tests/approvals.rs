@@ -161,18 +161,35 @@ impl Scene {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    /// The approving request as a process of its own, so that it can be left hanging.
-    fn approve_in_the_background(&self, id: &str) -> Child {
-        let url = format!("https://localhost:{}/api/v1/approvals/{id}/approve", self.server.port);
+    /// A request as a process of its own, so that it can be left hanging.
+    fn in_the_background(&self, path: &str, key: &str, body: &Value) -> Child {
+        let url = format!("https://localhost:{}{path}", self.server.port);
         Command::new("curl")
-            .args(["-sS", "--max-time", "60", "-o", "/dev/null", "-w", "%{http_code}", "-X", "POST", "--cacert"])
+            .args(["-sS", "--max-time", "60", "-o", "/dev/null", "-w", "%{http_code}", "--cacert"])
             .arg(self.server.dir.path().join("data/tls/ca.crt"))
-            .args(["-H", &format!("Authorization: Bearer {}", self.bob), &url])
+            .args(["-H", &format!("Authorization: Bearer {key}"), "-H", "Content-Type: application/json"])
+            .args(["-d", &body.to_string(), &url])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("curl runs")
+    }
+
+    /// Sends a request, kills the server when it is about to write `table`, and starts it again.
+    fn killed_at(&mut self, table: &str, statement: &str, path: &str, key: &str, body: &Value) {
+        let lock = Session::start(self.server.psql(), table);
+        let request = self.in_the_background(path, key, body);
+        let waiting = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%{statement}%'"
+        );
+        until(&format!("the request waits to write {table}"), || self.sql(&waiting) != "0");
+        self.server.signal("-KILL");
+        self.server.child.wait().expect("it is dead");
+        let answer = request.wait_with_output().expect("curl ends");
+        assert!(String::from_utf8_lossy(&answer.stdout).starts_with("000"), "no response was given");
+        drop(lock);
+        self.server.restart();
     }
 }
 
@@ -310,25 +327,15 @@ fn a_guarded_profile_changes_only_by_a_second_person() {
 fn a_server_killed_at_any_statement_of_a_decision_has_decided_nothing() {
     let mut scene = Scene::set(&[]);
     let (id, job) = scene.ask();
+    let (path, bob) = (format!("/api/v1/approvals/{id}/approve"), scene.bob.clone());
     let steps = [
-        ("work.jobs", "%UPDATE work.jobs SET version_id%"),
-        ("approval.requests", "%UPDATE approval.requests%"),
-        ("audit.events", "%INSERT INTO audit.%"),
-        ("approval.outbox", "%INSERT INTO approval.outbox%"),
+        ("work.jobs", "UPDATE work.jobs SET version_id"),
+        ("approval.requests", "UPDATE approval.requests"),
+        ("audit.events", "INSERT INTO audit."),
+        ("approval.outbox", "INSERT INTO approval.outbox"),
     ];
     for (table, statement) in steps {
-        let lock = Session::start(scene.server.psql(), table);
-        let deciding = scene.approve_in_the_background(&id);
-        let waiting = format!(
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '{statement}'"
-        );
-        until(&format!("the decision waits to write {table}"), || scene.sql(&waiting) != "0");
-        scene.server.signal("-KILL");
-        scene.server.child.wait().expect("it is dead");
-        let answer = deciding.wait_with_output().expect("curl ends");
-        assert!(String::from_utf8_lossy(&answer.stdout).starts_with("000"), "no response was given");
-        drop(lock);
-        scene.server.restart();
+        scene.killed_at(table, statement, &path, &bob, &json!({}));
         assert_eq!(scene.request(&id)["state"], "pending", "killed at {table}");
         assert_eq!(scene.job(&job), "AwaitingApproval", "killed at {table}");
         assert_eq!(scene.trail(&id), ["approval_requested"], "killed at {table}");
@@ -337,6 +344,48 @@ fn a_server_killed_at_any_statement_of_a_decision_has_decided_nothing() {
     assert_eq!(scene.decide(&id, "approve", &scene.bob).0, 200);
     assert_eq!((scene.trail(&id).len(), scene.job(&job).as_str()), (2, "AwaitingCSR"));
     assert_eq!((scene.answer().0, scene.versions()), (202, 1));
+}
+
+#[test]
+fn a_server_killed_while_a_granted_change_is_made_has_changed_nothing() {
+    let mut scene = Scene::set(&[]);
+    let profile = format!("/api/v1/profiles/{PROFILE}");
+    let (_, asked) = scene.call("PUT", &profile, &scene.ada, Some(&json!({"requires_approval": false})));
+    let id = text(&asked["pending_approval_id"]);
+    let (path, bob) = (format!("/api/v1/approvals/{id}/approve"), scene.bob.clone());
+    let steps = [
+        ("policy.certificate_profiles", "UPDATE policy.certificate_profiles"),
+        ("audit.events", "INSERT INTO audit."),
+        ("approval.requests", "UPDATE approval.requests"),
+    ];
+    for (table, statement) in steps {
+        scene.killed_at(table, statement, &path, &bob, &json!({}));
+        assert_eq!(scene.request(&id)["state"], "pending", "killed at {table}");
+        assert_eq!(scene.get(&profile)["requires_approval"], true, "killed at {table}");
+        assert_eq!(scene.trail(PROFILE), ["profile.edit_request", "create_profile"], "killed at {table}");
+    }
+    assert_eq!(scene.decide(&id, "approve", &scene.bob).0, 200);
+    assert_eq!(scene.get(&profile)["requires_approval"], false);
+}
+
+#[test]
+fn a_server_killed_while_an_approval_is_used_has_neither_issued_nor_used_it() {
+    let mut scene = Scene::set(&[]);
+    let csr = json!({"csr_pem": scene.csr("own.key")});
+    let (_, waits) = scene.post(VERSIONS, &scene.ada, &csr);
+    let id = text(&waits["pending_approval_id"]);
+    assert_eq!(scene.decide(&id, "approve", &scene.bob).0, 200);
+    let ada = scene.ada.clone();
+    let steps = [
+        ("inventory.certificate_versions", "INSERT INTO inventory.certificate_versions"),
+        ("approval.requests", "UPDATE approval.requests"),
+    ];
+    for (table, statement) in steps {
+        scene.killed_at(table, statement, VERSIONS, &ada, &csr);
+        assert_eq!((scene.versions(), &scene.request(&id)["consumed_at"]), (0, &Value::Null), "killed at {table}");
+    }
+    assert_eq!((scene.post(VERSIONS, &scene.ada, &csr).0, scene.versions()), (201, 1));
+    assert_eq!(scene.request(&id)["consumed_version_id"], scene.get(VERSIONS)["data"][0]["id"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::{
 };
 use certctl_audit::{Action, AuditEvent, AuditLog};
 use certctl_inventory::{IssuerStore, OrgStore, RenewalPolicyStore};
-use certctl_kernel::{DEFAULT_TENANT, DomainError, FieldError, IdKind};
+use certctl_kernel::{DEFAULT_TENANT, DomainError, FieldError, Id, IdKind};
 use certctl_ports::{Ambient, Announcer};
 use certctl_profile::{Profile, ProfileStore, UpdateProfile, document, document_changes, plan_update, save_update};
 use certctl_rbac::Caller;
@@ -95,27 +95,25 @@ async fn check_references(
     stored: &Profile,
     proposed: &Profile,
 ) -> Result<(), DomainError> {
+    let changed = |new: &Option<Id>, old: &Option<Id>| new.clone().filter(|_| new != old);
     let mut missing = Vec::new();
-    if let Some(id) =
-        proposed.default_owner_id.as_ref().filter(|_| proposed.default_owner_id != stored.default_owner_id)
-        && tx.owner(id).await?.is_none()
+    if let Some(id) = changed(&proposed.default_owner_id, &stored.default_owner_id)
+        && tx.owner(&id).await?.is_none()
     {
         missing.push("default_owner_id");
     }
-    if let Some(id) = proposed.default_team_id.as_ref().filter(|_| proposed.default_team_id != stored.default_team_id)
-        && tx.team(id).await?.is_none()
+    if let Some(id) = changed(&proposed.default_team_id, &stored.default_team_id)
+        && tx.team(&id).await?.is_none()
     {
         missing.push("default_team_id");
     }
-    if let Some(id) =
-        proposed.default_policy_id.as_ref().filter(|_| proposed.default_policy_id != stored.default_policy_id)
-        && tx.renewal_policy(id).await?.is_none()
+    if let Some(id) = changed(&proposed.default_policy_id, &stored.default_policy_id)
+        && tx.renewal_policy(&id).await?.is_none()
     {
         missing.push("default_policy_id");
     }
-    if let Some(id) =
-        proposed.default_issuer_id.as_ref().filter(|_| proposed.default_issuer_id != stored.default_issuer_id)
-        && tx.issuer(id).await?.is_none()
+    if let Some(id) = changed(&proposed.default_issuer_id, &stored.default_issuer_id)
+        && tx.issuer(&id).await?.is_none()
     {
         missing.push("default_issuer_id");
     }
