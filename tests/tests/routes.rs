@@ -10,6 +10,7 @@ const ADDED: &[(&str, &str, &str)] = &[
     ("GET", "/api/v1/auth/api-keys", "keys had no lifecycle"),
     ("POST", "/api/v1/auth/api-keys", "keys had no lifecycle"),
     ("POST", "/api/v1/auth/api-keys/{id}/rotate", "keys had no lifecycle"),
+    ("PATCH", "/api/v1/auth/api-keys/{id}", "keys had no lifecycle"),
     ("DELETE", "/api/v1/auth/api-keys/{id}", "keys had no lifecycle"),
     ("GET", "/api/v1/auth/actors/{type}/{id}/roles", "roles could be granted to keys only"),
     ("POST", "/api/v1/auth/actors/{type}/{id}/roles", "roles could be granted to keys only"),

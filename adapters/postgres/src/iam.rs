@@ -8,7 +8,7 @@ use certctl_rbac::{ADMIN_ROLE, DefaultRole, Permission, RbacStore as _};
 use tokio_postgres::Row;
 
 const KEY: &str = "SELECT k.id, k.name, k.lookup_id, k.created_by, k.source, k.created_at, k.expires_at, \
-     k.overlap_until, k.last_used_at, k.last_used_ip, k.disabled_at, k.disabled_by, k.rotated_from, k.key_hash, k.owner_user_id, \
+     k.overlap_until, k.last_used_at, k.last_used_ip, k.disabled_at, k.disabled_by, k.rotated_from, k.key_hash, k.owner_user_id, k.revoked_at, \
      ARRAY(SELECT DISTINCT g.role_id FROM iam.grants g WHERE g.tenant_id = k.tenant_id \
            AND g.actor_type = k.principal_kind AND g.actor_id = k.name \
            AND (g.expires_at IS NULL OR g.expires_at > $1) ORDER BY 1) \
@@ -35,7 +35,8 @@ fn stored_key(row: &Row) -> StoredKey {
         rotated_from: row.get(12),
         hash: row.get(13),
         owner_user_id: row.get(14),
-        roles: row.get(15),
+        revoked_at: row.get(15),
+        roles: row.get(16),
     }
 }
 
@@ -149,6 +150,25 @@ impl IamStore for PgUnitOfWork {
         let now = self.ambient().now();
         let rows = self.query(&format!("{KEY} WHERE k.source = 'env' ORDER BY k.id"), &[&now]).await?;
         Ok(rows.iter().map(stored_key).collect())
+    }
+
+    async fn revoke_key(&mut self, id: &str, by: &str, at: Timestamp) -> Result<(), StoreError> {
+        let sql = "UPDATE iam.api_keys SET revoked_at = $2, disabled_at = $2, disabled_by = $3 WHERE id = $1";
+        self.execute(sql, &[&id, &at, &by]).await.map(|_| ())
+    }
+
+    async fn set_key_expiry(&mut self, id: &str, expires_at: Option<Timestamp>) -> Result<(), StoreError> {
+        self.execute("UPDATE iam.api_keys SET expires_at = $2 WHERE id = $1", &[&id, &expires_at]).await.map(|_| ())
+    }
+
+    async fn take_ended_keys(&mut self, now: Timestamp, limit: i64) -> Result<Vec<StoredKey>, StoreError> {
+        let sql = format!(
+            "WITH ended AS (UPDATE iam.api_keys SET end_told_at = $1 WHERE id IN (SELECT id FROM iam.api_keys \
+               WHERE end_told_at IS NULL AND disabled_at IS NULL AND (expires_at IS NOT NULL OR overlap_until IS NOT NULL) \
+                 AND least(expires_at, overlap_until) <= $1 ORDER BY least(expires_at, overlap_until) LIMIT $2 \
+               FOR UPDATE SKIP LOCKED) RETURNING id) {KEY} JOIN ended e ON e.id = k.id ORDER BY k.id"
+        );
+        Ok(self.query(&sql, &[&now, &limit]).await?.iter().map(stored_key).collect())
     }
 
     async fn disable_key(&mut self, id: &str, by: &str, at: Timestamp) -> Result<(), StoreError> {

@@ -7,6 +7,7 @@ use crate::{access, audit_log, local_issuer, retention, tls};
 use actix_web::HttpServer;
 use actix_web::dev::ServerHandle;
 use certctl_agents::{EnrolmentToken, FleetSettings, agent_offline_sweep};
+use certctl_apikey::tell_of_ended_keys;
 use certctl_approval::{ApprovalSettings, ExpirySettings, expire_due};
 use certctl_audit::{Action, AuditEvent};
 use certctl_http::edge::ApiError;
@@ -243,7 +244,9 @@ fn start_loops(config: &Config, scheduler: &Scheduler, app: &AppConfig) -> Vec<t
             },
         ),
         scheduler.every("grant-expiry", GRANT_EXPIRY, async |stores: &mut dyn Stores, ambient: &Ambient| {
-            expire_grants(stores, ambient, &RequestContext::system("scheduler:grant-expiry")).await
+            let context = RequestContext::system("scheduler:grant-expiry");
+            let grants = expire_grants(stores, ambient, &context).await?;
+            Ok(grants + tell_of_ended_keys(stores, ambient, &context).await?)
         }),
         scheduler.every("audit-partitions", PARTITIONS, async move |stores: &mut dyn Stores, ambient: &Ambient| {
             retention::turn(stores, ambient, access_log).await

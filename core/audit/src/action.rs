@@ -67,7 +67,9 @@ actions! {
     BootstrapConsumeFailed = "bootstrap.consume_failed", Auth, "api_key";
     ApiKeyCreated = "api_key.created", Auth, "api_key";
     ApiKeyRotated = "api_key.rotated", Auth, "api_key";
+    ApiKeyUpdated = "api_key.updated", Auth, "api_key";
     ApiKeyRevoked = "api_key.revoked", Auth, "api_key";
+    ApiKeyExpired = "api_key.expired", Auth, "api_key";
     ActorRoleGrant = "actor_role.grant", Auth, "actor_role";
     ActorRoleRevoke = "actor_role.revoke", Auth, "actor_role";
     ActorRoleExpired = "actor_role.expired", Auth, "actor_role";

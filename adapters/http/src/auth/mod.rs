@@ -21,6 +21,7 @@ mod permissions;
 mod roles;
 mod rotate_key;
 mod runtime_config;
+mod update_key;
 
 pub use authenticator::KeyAuthenticator;
 pub use bootstrap::Bootstrap;
@@ -39,6 +40,7 @@ pub(crate) fn routes() -> Vec<Route> {
         crate::route!(Gate::Permission(Permission::AuthKeyList), list_keys),
         crate::route!(Gate::Permission(Permission::AuthKeyCreate), create_key),
         crate::route!(Gate::Permission(Permission::AuthKeyRotate), rotate_key),
+        crate::route!(Gate::Permission(Permission::AuthKeyRotate), update_key),
         crate::route!(Gate::Permission(Permission::AuthKeyDelete), delete_key),
         crate::route!(Gate::Permission(Permission::AuthRoleAssign), runtime_config),
     ];

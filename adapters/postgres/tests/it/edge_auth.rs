@@ -1,7 +1,9 @@
 //! Signing in, keys and the audit trail as clients see them.
 
 use crate::edge::{TOKEN, edge, send};
-use crate::support::TestDatabase;
+use crate::support::{START, TestDatabase};
+use certctl_apikey::tell_of_ended_keys;
+use certctl_kernel::RequestContext;
 use serde_json::{Value, json};
 
 async fn with_catalogue() -> TestDatabase {
@@ -13,7 +15,7 @@ async fn with_catalogue() -> TestDatabase {
 }
 
 fn text(value: &Value) -> String {
-    value.as_str().expect("text").to_owned()
+    value.as_str().unwrap_or_else(|| panic!("{value} is not text")).to_owned()
 }
 
 /// Key of the first administrator.
@@ -189,4 +191,92 @@ async fn without_a_credential_only_the_public_routes_answer() {
     assert_eq!(send!(edge, GET "/api/v1/auth/info", None), (200, json!({"auth_type": "api-key", "required": true})));
     let (status, refused) = send!(edge, GET "/api/v1/auth/me", Some("cctl_000000000000_guess"));
     assert_eq!((status, text(&refused["message"])), (401, "Invalid API key".to_owned()));
+}
+
+#[tokio::test]
+async fn a_key_is_switched_off_and_on_and_given_another_end_until_it_ended() {
+    let db = with_catalogue().await;
+    let edge = edge!(&db);
+    let admin = admin!(edge);
+    let input = json!({"name": "deploy", "roles": ["viewer"]});
+    let (_, made) = send!(edge, POST "/api/v1/auth/api-keys", Some(&admin), Some(input));
+    let (path, key) = (format!("/api/v1/auth/api-keys/{}", text(&made["id"])), text(&made["key_value"]));
+    let works = async |key: &str| send!(edge, GET "/api/v1/auth/me", Some(key)).0 == 200;
+    assert!(works(&key).await);
+
+    for (input, field) in [
+        (json!({}), "expires_at"),
+        (json!({"expires_at": "2026-03-01T12:00:00Z"}), "expires_at"),
+        (json!({"expires_at": "soon"}), "expires_at"),
+        (json!({"disabled": "yes"}), "disabled"),
+        (json!({"disabled": true, "name": "other"}), "name"),
+    ] {
+        let (status, refused) = send!(edge, PATCH & path, Some(&admin), Some(input.clone()));
+        assert_eq!((status, text(&refused["errors"][0]["field"]).as_str()), (400, field), "{input} {refused}");
+    }
+    let (status, off) = send!(edge, PATCH & path, Some(&admin), Some(json!({"disabled": true})));
+    assert_eq!((status, &off["disabled"]), (200, &json!(true)), "{off}");
+    assert!(!works(&key).await, "a key that is off is not accepted");
+    let change = json!({"disabled": false, "expires_at": "2026-03-01T13:00:00Z"});
+    let (status, on) = send!(edge, PATCH & path, Some(&admin), Some(change));
+    assert_eq!((status, &on["disabled"], &on["expires_at"]), (200, &json!(false), &json!("2026-03-01T13:00:00Z")));
+    assert!(works(&key).await);
+    let (status, _) = send!(edge, PATCH & path, Some(&key), Some(json!({"expires_at": null})));
+    assert_eq!(status, 403, "a viewer does not lengthen its own life");
+    let (status, endless) = send!(edge, PATCH & path, Some(&admin), Some(json!({"expires_at": null})));
+    assert_eq!((status, &endless["expires_at"]), (200, &json!(null)));
+    send!(edge, PATCH & path, Some(&admin), Some(json!({"expires_at": "2026-03-01T13:00:00Z"})));
+
+    // By its date: refused from then on, told of once, and not brought back.
+    db.clock.set(START + time::Duration::hours(1));
+    assert!(!works(&key).await);
+    let context = RequestContext::system("it");
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        let mut unit = db.begin().await;
+        told.push(tell_of_ended_keys(unit.stores(), &db.ambient, &context).await.expect("swept"));
+        unit.save_unaudited("the second run finds nothing").await.expect("saved");
+    }
+    assert_eq!(told, [1, 0]);
+    let (status, refused) = send!(edge, PATCH & path, Some(&admin), Some(json!({"expires_at": null})));
+    assert_eq!((status, text(&refused["code"])), (409, "key_ended".to_owned()));
+    let (_, trail) = send!(edge, GET & format!("/api/v1/audit?resource_id={}", text(&made["id"])), Some(&admin));
+    let actions: Vec<_> =
+        trail["data"].as_array().expect("events").iter().map(|event| text(&event["action"])).collect();
+    assert_eq!(
+        actions,
+        [
+            "api_key.expired",
+            "api_key.updated",
+            "api_key.updated",
+            "api_key.updated",
+            "api_key.updated",
+            "api_key.created"
+        ]
+    );
+    assert_eq!(trail["data"][3]["details"]["changes"]["disabled"], json!([true, false]));
+}
+
+#[tokio::test]
+async fn a_deleted_key_never_comes_back_and_the_last_administrator_is_not_switched_off() {
+    let db = with_catalogue().await;
+    let edge = edge!(&db);
+    let admin = admin!(edge);
+    let (_, keys) = send!(edge, GET "/api/v1/auth/api-keys", Some(&admin));
+    let own = format!("/api/v1/auth/api-keys/{}", text(&keys["data"][0]["id"]));
+    for change in [json!({"disabled": true}), json!({"expires_at": "2026-04-01T00:00:00Z"})] {
+        let (status, refused) = send!(edge, PATCH & own, Some(&admin), Some(change));
+        assert_eq!((status, text(&refused["code"])), (409, "last_admin".to_owned()), "{refused}");
+    }
+    let input = json!({"name": "deploy", "roles": ["viewer"]});
+    let (_, made) = send!(edge, POST "/api/v1/auth/api-keys", Some(&admin), Some(input));
+    let path = format!("/api/v1/auth/api-keys/{}", text(&made["id"]));
+    send!(edge, PATCH & path, Some(&admin), Some(json!({"disabled": true})));
+    assert_eq!(send!(edge, DELETE & path, Some(&admin)).0, 204, "one that is off can be deleted");
+    let (status, refused) = send!(edge, PATCH & path, Some(&admin), Some(json!({"disabled": false})));
+    assert_eq!((status, text(&refused["code"])), (409, "key_ended".to_owned()));
+    assert_eq!(
+        send!(edge, PATCH "/api/v1/auth/api-keys/ak-none", Some(&admin), Some(json!({"disabled": true}))).0,
+        404
+    );
 }

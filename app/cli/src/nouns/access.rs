@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::render::{Shape, column};
 use crate::run::Call;
 use crate::wire::{Send, object_of};
-use clap::{Arg, ArgAction};
+use clap::{Arg, ArgAction, ArgGroup};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -38,7 +38,7 @@ pub(crate) static KEYS: Noun = Noun {
         name: "id",
     },
     permissions: ["auth.key.list", "auth.key.create", "auth.key.delete"],
-    verbs: &[&LIST, &CREATE_KEY, &ROTATE, &DELETE],
+    verbs: &[&LIST, &CREATE_KEY, &UPDATE_KEY, &ROTATE, &DELETE],
     ..Noun::EMPTY
 };
 
@@ -104,6 +104,49 @@ static CREATE_KEY: Verb = Verb {
         show_key(call, key)
     },
 };
+
+static UPDATE_KEY: Verb = Verb {
+    word: "update",
+    aliases: &["edit"],
+    about: "Give a key another end, or switch it off and on again",
+    needs: Needs::Permission("auth.key.rotate"),
+    examples: ["keys update ci-deploy --disable", "keys update ID --enable --expires-at 2030-01-01T00:00:00Z"],
+    exits: &[7, 8, 9],
+    args: |command, noun| {
+        with_id(command, noun)
+            .args([
+                Arg::new("expires-at").long("expires-at").value_name("TIME").help("When the key ends (RFC 3339)"),
+                switch("never-expires", "Take the key's end away").conflicts_with("expires-at"),
+                switch("disable", "Switch the key off"),
+                switch("enable", "Switch the key on again").conflicts_with("disable"),
+            ])
+            .group(
+                ArgGroup::new("change")
+                    .args(["expires-at", "never-expires", "disable", "enable"])
+                    .required(true)
+                    .multiple(true),
+            )
+    },
+    run: |call| {
+        let client = call.client()?;
+        let key = object_of(&client, call.noun, the_id(call))?;
+        let mut body = json!({});
+        if let Some(expires_at) = call.text("expires-at") {
+            body["expires_at"] = json!(expires_at);
+        } else if call.matches.get_flag("never-expires") {
+            body["expires_at"] = Value::Null;
+        }
+        if call.matches.get_flag("disable") || call.matches.get_flag("enable") {
+            body["disabled"] = json!(call.matches.get_flag("disable"));
+        }
+        let changed = client.patch(&Send::to(call.noun.path, &[id_in(&key)?]).body(body))?;
+        call.show(&changed)
+    },
+};
+
+fn switch(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
 
 static ROTATE: Verb = Verb {
     word: "rotate",

@@ -18,6 +18,7 @@ pub(crate) enum Method {
     Get,
     Post,
     Put,
+    Patch,
     Delete,
 }
 
@@ -160,6 +161,11 @@ impl Client {
         self.send(Method::Get, request)?.json()
     }
 
+    /// PATCH as JSON.
+    pub(crate) fn patch(&self, request: &Send) -> Result<Value, Failure> {
+        self.send(Method::Patch, request)?.json()
+    }
+
     /// POST as JSON.
     pub(crate) fn post(&self, request: &Send) -> Result<Value, Failure> {
         self.send(Method::Post, request)?.json()
@@ -242,6 +248,7 @@ impl Client {
                 Method::Get => http::Method::GET,
                 Method::Post => http::Method::POST,
                 Method::Put => http::Method::PUT,
+                Method::Patch => http::Method::PATCH,
                 Method::Delete => http::Method::DELETE,
             })
             .uri(url.as_str())
@@ -262,7 +269,7 @@ impl Client {
                 .body(body)
                 .map_err(ureq::Error::from)
                 .and_then(|request| self.run(request, left)),
-            None if matches!(method, Method::Post | Method::Put) => request
+            None if matches!(method, Method::Post | Method::Put | Method::Patch) => request
                 .body(ureq::SendBody::none())
                 .map_err(ureq::Error::from)
                 .and_then(|request| self.run(request, left)),

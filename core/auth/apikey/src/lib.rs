@@ -5,6 +5,7 @@ mod environment;
 mod format;
 mod lifecycle;
 mod ports;
+mod update;
 
 pub use authenticate::{AuthenticatedKey, TOUCH_INTERVAL, authenticate};
 pub use environment::{EnvironmentKey, SeedReport, seed_environment_keys};
@@ -14,3 +15,4 @@ pub use lifecycle::{
     revoke_agent_keys, rotate_key,
 };
 pub use ports::{Credential, CredentialKind, IamStore, KeySource, NewKey, StoredKey};
+pub use update::{End, UpdateKey, tell_of_ended_keys, update_key};

@@ -262,8 +262,10 @@ pub async fn delete_key(
     let now = ambient.now();
     tx.lock_identity().await?;
     let before = tx.admins_until(now).await?;
-    let key = working_key(tx, id, now).await?;
-    tx.disable_key(id, &caller.context.actor.id, now).await?;
+    // One that is switched off can be deleted too; one that ended is no longer there to delete.
+    let key = tx.key_for_update(id).await?.filter(|key| !key.ended(now));
+    let key = key.ok_or_else(|| DomainError::not_found("API key", id))?;
+    tx.revoke_key(id, &caller.context.actor.id, now).await?;
     let taken_back = if tx.working_keys_of(&key.name, Some(id), now).await? == 0 {
         tx.revoke_grants(&Actor::new(&key.name, ActorType::APIKey)).await?
     } else {

@@ -108,6 +108,8 @@ pub struct StoredKey {
     pub disabled_at: Option<Timestamp>,
     /// Who switched it off.
     pub disabled_by: Option<String>,
+    /// When it was deleted; such a key never comes back.
+    pub revoked_at: Option<Timestamp>,
     /// The key it took over from.
     pub rotated_from: Option<String>,
     /// The person who holds it.
@@ -121,9 +123,12 @@ pub struct StoredKey {
 impl StoredKey {
     /// Whether the key is recognised at `now`.
     pub fn works(&self, now: Timestamp) -> bool {
-        self.disabled_at.is_none()
-            && self.expires_at.is_none_or(|at| at > now)
-            && self.overlap_until.is_none_or(|at| at > now)
+        self.disabled_at.is_none() && !self.ended(now)
+    }
+
+    /// Whether the key was deleted or ran out: nothing brings it back.
+    pub fn ended(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_some() || [self.expires_at, self.overlap_until].into_iter().flatten().any(|at| at <= now)
     }
 }
 
@@ -144,6 +149,12 @@ pub trait IamStore: RbacStore {
     async fn keys_page(&mut self, list: &ListQuery) -> Result<Page<StoredKey>, StoreError>;
     /// Every key that came from the environment, working or not.
     async fn environment_keys(&mut self) -> Result<Vec<StoredKey>, StoreError>;
+    /// Deletes a key for good; its row stays.
+    async fn revoke_key(&mut self, id: &str, by: &str, at: Timestamp) -> Result<(), StoreError>;
+    /// Gives a key another end, or none.
+    async fn set_key_expiry(&mut self, id: &str, expires_at: Option<Timestamp>) -> Result<(), StoreError>;
+    /// Keys that ran out by `now` and were not given out by this before; at most `limit`.
+    async fn take_ended_keys(&mut self, now: Timestamp, limit: i64) -> Result<Vec<StoredKey>, StoreError>;
     /// Switches a key off.
     async fn disable_key(&mut self, id: &str, by: &str, at: Timestamp) -> Result<(), StoreError>;
     /// Switches a key on again.
