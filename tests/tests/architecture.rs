@@ -1,5 +1,6 @@
 //! The rules of `docs/architecture.md`, read from `cargo metadata`, and the route table against the contract.
 
+mod docs;
 mod routes;
 
 use serde_json::Value;

@@ -173,9 +173,9 @@ fn signal_all(signal: &str, postmaster: &str) {
 }
 
 #[test]
-fn ready_goes_red_while_the_database_does_not_answer_and_green_when_it_does() {
+fn ready_goes_red_and_nobody_gets_in_while_the_database_does_not_answer() {
     let server = Server::start();
-    let scene = Scene { key: String::new(), csr: String::new(), server };
+    let scene = Scene { key: server.bootstrap(), csr: String::new(), server };
     let postmaster = scene.postmaster().expect("PostgreSQL runs");
     signal_all("-STOP", &postmaster);
     until("/ready is red", || {
@@ -187,6 +187,12 @@ fn ready_goes_red_while_the_database_does_not_answer_and_green_when_it_does() {
     });
     let (status, _) = scene.server.call("GET", "/health", None, None);
     assert_eq!(status, 200, "the process itself is well");
+    // What was remembered of the key lapses, and nothing is decided without the database.
+    until("no key is believed", || {
+        let (status, answer) = scene.server.call("GET", "/api/v1/auth/me", Some(&scene.key), None);
+        assert!(matches!(status, 200 | 503 | 504), "{status} {answer}");
+        status != 200
+    });
     signal_all("-CONT", &postmaster);
     until("/ready is green", || scene.server.call("GET", "/ready", None, None).0 == 200);
 }

@@ -30,7 +30,7 @@ fn end<'de, D: Deserializer<'de>>(deserializer: D) -> Result<End, D::Error> {
 #[utoipa::path(
     patch, path = "/api/v1/auth/api-keys/{id}", tag = "auth", request_body = ApiKeyChange,
     params(("id" = String, Path, description = "Id of the key.")),
-    responses((status = 200, body = ApiKey), (status = 409, body = crate::edge::ErrorBody)),
+    responses((status = 200, body = ApiKey), (status = 409, description = "The key ended, or it is the last administrator's.", body = crate::edge::ErrorBody)),
 )]
 pub(crate) async fn handler(cx: Cx, body: JsonBody<ApiKeyChange>) -> Result<HttpResponse, ApiError> {
     let caller = cx.caller()?;

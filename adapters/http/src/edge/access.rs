@@ -33,6 +33,9 @@ pub trait Authenticator: Send + Sync {
     async fn authenticate(&self, presented: &str, source_ip: Option<&str>) -> Result<Option<Principal>, StoreError>;
 }
 
+/// How long finding out who a key belongs to may take; without an answer nobody is let in.
+const LOOKUP_LIMIT: Duration = Duration::from_secs(5);
+
 /// For how long an answer of the database about the version is believed. A right that was revoked in the meantime, and
 /// of whose revocation nothing was heard, lives at most that long.
 const CONFIRMED_FOR: Duration = Duration::from_secs(2);
@@ -117,7 +120,9 @@ impl AccessCache {
             return Ok(Some(principal));
         }
         let epoch = self.epoch.load(Ordering::SeqCst);
-        let found = self.authenticator.authenticate(presented, source_ip).await?;
+        // A database that hangs would hold the request for as long as any statement may take.
+        let found = tokio::time::timeout(LOOKUP_LIMIT, self.authenticator.authenticate(presented, source_ip));
+        let found = found.await.map_err(|_elapsed| StoreError::Unavailable)??;
         if found.is_some() {
             self.recognised.insert(hash, ());
         }

@@ -274,3 +274,27 @@ async fn a_retired_agent_is_gone_everywhere() {
     let (_, targets) = send!(edge, GET "/api/v1/targets?retired=true", Some(&admin));
     assert_eq!((&targets["total"], &targets["data"][0]["retired_reason"]), (&json!(1), &json!("gone")));
 }
+
+#[actix_web::test]
+async fn an_agent_acts_for_no_other() {
+    let db = prepared().await;
+    let config = config(&db);
+    let edge = service!(&config);
+    let admin = admin!(edge);
+    let (one, key) = enrolled!(edge, &admin, "one");
+    let (other, _) = enrolled!(edge, &admin, "other");
+    nginx!(edge, &admin, other);
+    let base = format!("/api/v1/agents/{other}");
+    let csr = crate::status::request(&["web.example.com".to_owned()]);
+    let outcomes = [
+        send!(edge, POST & format!("{base}/heartbeat"), Some(&key), Some(json!({}))),
+        send!(edge, GET & format!("{base}/work"), Some(&key)),
+        send!(edge, POST & format!("{base}/csr"), Some(&key), Some(json!({"csr_pem": csr}))),
+        send!(edge, POST & format!("{base}/jobs/job-x/status"), Some(&key), Some(json!({"status": "Completed"}))),
+        send!(edge, GET & format!("{base}/certificates/mc-x"), Some(&key)),
+    ];
+    for (status, refused) in outcomes {
+        assert_eq!(status, 403, "{refused}");
+    }
+    assert_eq!(send!(edge, POST & format!("/api/v1/agents/{one}/heartbeat"), Some(&key), Some(json!({}))).0, 200);
+}
