@@ -9,6 +9,7 @@ use crate::host::Host;
 use certctl_x509::sha256_hex;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// One file of a transaction.
@@ -173,18 +174,33 @@ fn load(host: &Host) -> Result<Vec<Journal<'_>>, String> {
     let entries = std::fs::read_dir(&folder).map_err(|error| format!("{} can't be read: {error}", folder.display()))?;
     let mut journals = Vec::new();
     for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
+        // Anything else is a journal in its own writing: by a deployment at work, or by one that a crash cut short.
         if path.extension().is_none_or(|extension| extension != "json") {
-            // A journal that a crash cut short in its own writing: its transaction had not begun.
-            disk::remove(&path)?;
             continue;
         }
-        let text = std::fs::read(&path).map_err(|error| format!("{} can't be read: {error}", path.display()))?;
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            // Its deployment has ended since the folder was read.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(format!("{} can't be read: {error}", path.display())),
+        };
         let record =
             serde_json::from_slice(&text).map_err(|error| format!("{} is damaged: {error}", path.display()))?;
         journals.push(Journal { host, path, record });
     }
     journals.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(journals)
+}
+
+/// Removes journals that a crash cut short in their own writing: their transactions had not begun.
+fn remove_unfinished(host: &Host) -> Result<(), String> {
+    let folder = folder(host)?;
+    let entries = std::fs::read_dir(&folder).map_err(|error| format!("{} can't be read: {error}", folder.display()))?;
+    entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_none_or(|extension| extension != "json"))
+        .try_for_each(|path| disk::remove(&path))
 }
 
 /// Drops older journals of the same files: what they would undo is no longer there.
@@ -204,6 +220,7 @@ pub fn forget(host: &Host, paths: &[PathBuf], except: Option<&Path>) {
 
 /// Undoes what a crash cut short. Call it once, before the first deployment.
 pub fn replay(host: &Host) -> Result<Vec<Replayed>, String> {
+    remove_unfinished(host)?;
     let mut replayed = Vec::new();
     for journal in load(host)? {
         let mut told = Replayed {

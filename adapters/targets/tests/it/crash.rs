@@ -108,3 +108,17 @@ fn a_crash_after_the_service_agreed_keeps_the_new_certificate() {
     assert_eq!(deploy(&host, &server.config(), &second, "job-2").outcome, DeployOutcome::Unchanged);
     assert_eq!(server.served(), Some(second.fingerprint()));
 }
+
+#[test]
+fn a_deployment_leaves_the_journal_that_another_is_just_writing_alone() {
+    let (pki, server) = (Pki::new(), Server::start());
+    let material = pki.leaf();
+    let host = server.host(&material);
+    assert!(replay(&host).expect("replays").is_empty());
+    let being_written = server.path("state/deploy/job-2.json.certctl-tmp.0000000000000000001");
+    std::fs::write(&being_written, "{").expect("writes");
+    assert_eq!(deploy(&host, &server.config(), &material, "job-1").outcome, DeployOutcome::Changed);
+    assert!(being_written.exists(), "deployments run side by side");
+    assert!(replay(&host).expect("replays").is_empty());
+    assert!(!being_written.exists(), "at the next start nobody writes it any more");
+}
