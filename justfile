@@ -47,6 +47,7 @@ client-check:
 # Feed the parsers of strangers' octets with libFuzzer's inventions: `just fuzz 60 ocsp`.
 fuzz *args:
     scripts/fuzz {{args}}
+
 # Measure the release binaries against physical yardsticks; see docs/performance.md.
 bench *arguments:
     scripts/bench {{arguments}}

@@ -98,11 +98,12 @@ impl PgUnitOfWork {
 }
 
 /// The changed row must be there: the caller has read it in this transaction.
+fn not_there(id: &str) -> StoreError {
+    StoreError::Internal { reason: format!("certificate {id} to be changed does not exist") }
+}
+
 fn found(changed: u64, id: &str) -> Result<(), StoreError> {
-    if changed == 0 {
-        return Err(StoreError::Internal { reason: format!("certificate {id} to be changed does not exist") });
-    }
-    Ok(())
+    if changed == 0 { Err(not_there(id)) } else { Ok(()) }
 }
 
 #[async_trait]
@@ -205,10 +206,10 @@ impl CertificateStore for PgUnitOfWork {
         &mut self,
         version: &CertificateVersion,
         next_renewal_at: Option<Timestamp>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<i32, StoreError> {
         // Callers hold the certificate's row; where one does not, the unique number refuses the second version.
-        let changed = self
-            .execute(
+        let row = self
+            .query_opt(
                 "WITH held AS MATERIALIZED ( \
                    UPDATE inventory.certificates SET status = 'Active', \
                      state_entered_at = CASE WHEN status = 'Active' THEN state_entered_at ELSE $22 END, \
@@ -222,7 +223,7 @@ impl CertificateStore for PgUnitOfWork {
                  SELECT $1, held.id, $3, $4, \
                    coalesce((SELECT max(v.seq) FROM inventory.certificate_versions v WHERE v.certificate_id = $2), 0) \
                      + 1, \
-                   $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22 FROM held",
+                   $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22 FROM held RETURNING seq",
                 &[
                     &version.id,
                     &version.certificate_id,
@@ -250,7 +251,7 @@ impl CertificateStore for PgUnitOfWork {
                 ],
             )
             .await?;
-        found(changed, &version.certificate_id)
+        row.map(|row| row.get(0)).ok_or_else(|| not_there(&version.certificate_id))
     }
 
     async fn mark_revoked(&mut self, id: &str, at: Timestamp, reason: &str) -> Result<(), StoreError> {

@@ -60,9 +60,7 @@ pub(crate) async fn handler(cx: Cx, body: JsonBody<Input>) -> Result<HttpRespons
                 Ok(Outcome::Issued(version)) => fate.note(Ok(*version))?,
                 Err(error) => fate.note(Err(error))?,
             };
-            // The store numbers versions.
-            let stored = tx.version(&version.id).await?.unwrap_or(version);
-            Ok(Reply::created(Answer::Issued(Box::new(VersionBody::from(stored)))))
+            Ok(Reply::created(Answer::Issued(Box::new(VersionBody::from(version)))))
         })
         .await;
     fate.settle(&cx, &id, response).await

@@ -106,12 +106,13 @@ pub trait CertificateStore: Send {
         now: Timestamp,
     ) -> Result<bool, StoreError>;
     /// Adds an issued version with the next number and makes it the current one: the certificate becomes `Active` with
-    /// the version's end. `version.seq` is not read; `version.created_at` counts as the time of renewal.
+    /// the version's end. `version.seq` is not read; `version.created_at` counts as the time of renewal. Returns the
+    /// version's number.
     async fn record_version(
         &mut self,
         version: &CertificateVersion,
         next_renewal_at: Option<Timestamp>,
-    ) -> Result<(), StoreError>;
+    ) -> Result<i32, StoreError>;
     /// Marks the certificate revoked.
     async fn mark_revoked(&mut self, id: &str, at: Timestamp, reason: &str) -> Result<(), StoreError>;
     /// Takes the certificate out of management; versions and revocations stay.

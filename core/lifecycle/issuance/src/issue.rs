@@ -129,11 +129,11 @@ pub async fn issue_from_csr(
 
     let wanted = authorization.leaf().clone();
     let issued = issuer.issue(authorization).await?;
-    let version = version(ambient, caller, &cmd, &request, &wanted, &issued)?;
+    let mut version = version(ambient, caller, &cmd, &request, &wanted, &issued)?;
 
     let next_renewal_at =
         renewal_policy.and_then(|policy| renewal_instant(version.not_before, version.not_after, &policy, &version.id));
-    tx.record_version(&version, next_renewal_at).await?;
+    version.seq = tx.record_version(&version, next_renewal_at).await?;
     let now = version.created_at;
     if let Some(job_id) = &answered {
         finish_job(tx, job_id, &version, now).await?;
