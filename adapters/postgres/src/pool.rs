@@ -247,7 +247,7 @@ fn pool(
 impl Database for Postgres {
     async fn begin(&self) -> Result<Box<dyn UnitOfWork>, StoreError> {
         let lease = Self::lease(&self.writers).await?;
-        Ok(Box::new(PgUnitOfWork::begin(lease, self.ambient.clone()).await?))
+        Ok(Box::new(PgUnitOfWork::begin(lease, self.ambient.clone())))
     }
 
     async fn read(&self) -> Result<Box<dyn UnitOfWork>, StoreError> {

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use certctl_kernel::{Id, StoreError};
 use certctl_ports::{Ambient, Announcer, Change};
 use certctl_unit_of_work::{Stores, Transaction, UnitOfWork};
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 
@@ -14,6 +15,8 @@ pub struct PgUnitOfWork {
     lease: Lease,
     ambient: Ambient,
     mode: Mode,
+    /// `BEGIN` is still to be sent: together with the first statement, which saves a round trip.
+    begin_owed: AtomicBool,
     events: u32,
 }
 
@@ -28,13 +31,12 @@ enum Mode {
 pub(crate) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 impl PgUnitOfWork {
-    pub(crate) async fn begin(lease: Lease, ambient: Ambient) -> Result<Self, StoreError> {
-        lease.client().batch_execute("BEGIN").await.map_err(|e| error::map(&e))?;
-        Ok(Self { lease, ambient, mode: Mode::Open, events: 0 })
+    pub(crate) const fn begin(lease: Lease, ambient: Ambient) -> Self {
+        Self { lease, ambient, mode: Mode::Open, begin_owed: AtomicBool::new(true), events: 0 }
     }
 
     pub(crate) const fn reading(lease: Lease, ambient: Ambient) -> Self {
-        Self { lease, ambient, mode: Mode::Reading, events: 0 }
+        Self { lease, ambient, mode: Mode::Reading, begin_owed: AtomicBool::new(false), events: 0 }
     }
 
     /// Time and identifiers for rows that the store itself makes.
@@ -54,28 +56,52 @@ impl PgUnitOfWork {
         self.lease.client().prepare_cached(sql).await.map_err(|e| error::map(&e))
     }
 
+    /// Runs `statement`, behind the `BEGIN` that is owed, if it is. Both go out in this order on one connection, and a
+    /// statement without its transaction can't be: where `BEGIN` fails the session is gone.
+    async fn inside<T>(&self, statement: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        if !self.begin_owed.swap(false, Ordering::Relaxed) {
+            return statement.await;
+        }
+        let begin = async { self.lease.client().batch_execute("BEGIN").await.map_err(|e| error::map(&e)) };
+        // Polled from left to right, and sent at the first poll.
+        let (begun, done) = tokio::join!(biased; begin, statement);
+        begun.and(done)
+    }
+
     /// Runs a statement, prepared once a connection; returns the rows.
     pub(crate) async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, StoreError> {
-        let statement = self.prepared(sql).await?;
-        self.lease.client().query(&statement, params).await.map_err(|e| error::map(&e))
+        self.inside(async {
+            let statement = self.prepared(sql).await?;
+            self.lease.client().query(&statement, params).await.map_err(|e| error::map(&e))
+        })
+        .await
     }
 
     /// The one row or none.
     pub(crate) async fn query_opt(&self, sql: &str, params: Params<'_>) -> Result<Option<Row>, StoreError> {
-        let statement = self.prepared(sql).await?;
-        self.lease.client().query_opt(&statement, params).await.map_err(|e| error::map(&e))
+        self.inside(async {
+            let statement = self.prepared(sql).await?;
+            self.lease.client().query_opt(&statement, params).await.map_err(|e| error::map(&e))
+        })
+        .await
     }
 
     /// Exactly one row.
     pub(crate) async fn query_one(&self, sql: &str, params: Params<'_>) -> Result<Row, StoreError> {
-        let statement = self.prepared(sql).await?;
-        self.lease.client().query_one(&statement, params).await.map_err(|e| error::map(&e))
+        self.inside(async {
+            let statement = self.prepared(sql).await?;
+            self.lease.client().query_one(&statement, params).await.map_err(|e| error::map(&e))
+        })
+        .await
     }
 
     /// Runs a statement; returns how many rows it touched.
     pub(crate) async fn execute(&self, sql: &str, params: Params<'_>) -> Result<u64, StoreError> {
-        let statement = self.prepared(sql).await?;
-        self.lease.client().execute(&statement, params).await.map_err(|e| error::map(&e))
+        self.inside(async {
+            let statement = self.prepared(sql).await?;
+            self.lease.client().execute(&statement, params).await.map_err(|e| error::map(&e))
+        })
+        .await
     }
 
     async fn commit(&mut self) -> Result<(), StoreError> {
@@ -85,7 +111,10 @@ impl PgUnitOfWork {
                 return Err(StoreError::Internal { reason: "save on a unit of work that is not open".to_owned() });
             }
         }
-        self.lease.client().batch_execute("COMMIT").await.map_err(|e| error::map(&e))?;
+        // Without a statement there is nothing to commit.
+        if !*self.begin_owed.get_mut() {
+            self.lease.client().batch_execute("COMMIT").await.map_err(|e| error::map(&e))?;
+        }
         self.mode = Mode::Ended;
         Ok(())
     }
@@ -93,7 +122,7 @@ impl PgUnitOfWork {
 
 impl Drop for PgUnitOfWork {
     fn drop(&mut self) {
-        if self.mode == Mode::Open {
+        if self.mode == Mode::Open && !*self.begin_owed.get_mut() {
             // A connection inside a transaction must not go back to the pool; closing it rolls back.
             self.lease.discard();
         }
@@ -117,7 +146,9 @@ impl Transaction for PgUnitOfWork {
 
     async fn discard(mut self: Box<Self>) -> Result<(), StoreError> {
         if self.mode == Mode::Open {
-            self.lease.client().batch_execute("ROLLBACK").await.map_err(|e| error::map(&e))?;
+            if !*self.begin_owed.get_mut() {
+                self.lease.client().batch_execute("ROLLBACK").await.map_err(|e| error::map(&e))?;
+            }
             self.mode = Mode::Ended;
         }
         Ok(())
