@@ -29,7 +29,7 @@ fn requests(server: &Server) -> Outcome<Vec<Vec<u8>>> {
     let serials = sql(
         server,
         &format!(
-            "SELECT serial_number FROM inventory.certificate_versions WHERE csr_pem <> '' \
+            "SELECT serial_number FROM inventory.certificate_versions WHERE issuer_id = 'iss-local' AND csr_pem <> '' \
              ORDER BY created_at DESC LIMIT {SERIALS}"
         ),
     )?;
