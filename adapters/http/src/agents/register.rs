@@ -1,7 +1,6 @@
 //! `POST /api/v1/agents`
 
 use super::AgentBody;
-use crate::edge::pipeline::record_alone;
 use crate::edge::{ApiError, Cx, JsonBody, Reply};
 use actix_web::HttpResponse;
 use certctl_agents::{Enrolled, Enroller, RegisterAgent};
@@ -73,7 +72,7 @@ async fn admit(cx: &Cx, context: &RequestContext) -> Result<(), ApiError> {
     }
     // Beyond the limit neither the answer nor the trail grows with the guesses.
     state.take(&state.limits.enrolment, &address, context).await?;
-    record_alone(state, certctl_agents::registration_refused(context)).await;
+    state.tell_of("enrolment_refused", None, || certctl_agents::registration_refused(context)).await;
     Err(ApiError::unauthenticated("invalid_or_missing_bootstrap_token"))
 }
 

@@ -1,6 +1,5 @@
 //! `POST /api/v1/auth/bootstrap`
 
-use crate::edge::pipeline::record_alone;
 use crate::edge::{ApiError, Cx, JsonBody, Reply};
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
@@ -110,7 +109,7 @@ pub(crate) async fn handler(
         })
         .await;
     if let Some(event) = refusal {
-        record_alone(cx.state(), event).await;
+        cx.state().tell_of("bootstrap_refused", None, || event).await;
     }
     reply
 }

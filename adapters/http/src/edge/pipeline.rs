@@ -337,7 +337,8 @@ async fn identify(
         // Beyond the limit neither the answer nor the trail grows with the guesses.
         state.take(&state.limits.sign_in, &address, &context).await?;
         let details = serde_json::json!({"method": method.as_str(), "reason": "unknown_or_expired_key"});
-        record_alone(state, AuditEvent::new(Action::AuthenticationFailed, &context, path, details)).await;
+        let event = || AuditEvent::new(Action::AuthenticationFailed, &context, path, details);
+        state.tell_of("sign_in_failed", None, event).await;
     }
     Ok(found)
 }
@@ -394,12 +395,10 @@ async fn decide(state: &AppState, request: &ServiceRequest, gate: Gate) -> Resul
         return Ok(());
     }
     if let Some(caller) = &caller {
-        let subject = format!("denied {} {}", caller.context.actor.id, permission.as_str());
+        let source = format!("{} {}", caller.context.actor.id, permission.as_str());
         let details = serde_json::json!({"method": request.method().as_str(), "permission": permission.as_str()});
         let event = || AuditEvent::new(Action::PermissionDenied, &caller.context, request.path(), details);
-        if let Some(event) = state.limits.tally.first(&subject, event) {
-            record_alone(state, event).await;
-        }
+        state.tell_of("denied", Some(&source), event).await;
     }
     Err(certctl_kernel::DomainError::Forbidden { permission: permission.as_str().to_owned() }.into())
 }

@@ -4,7 +4,7 @@ mod memory;
 mod tally;
 
 pub(crate) use memory::MemoryLimits;
-pub(crate) use tally::Tally;
+use tally::Tally;
 
 use super::ApiError;
 use super::pipeline::record_alone;
@@ -46,7 +46,7 @@ pub(crate) struct Limiter {
 pub(crate) struct Limits {
     store: Arc<dyn RateLimits>,
     /// Refusals and denials of the last minute.
-    pub(crate) tally: Tally,
+    tally: Tally,
     /// All requests of an address, before anything else is looked at.
     pub(crate) address: Option<Limiter>,
     /// All requests of a principal.
@@ -157,9 +157,14 @@ impl AppState {
         }
         if matches!(outcome, Err(Refusal::Over(_))) {
             let event = || AuditEvent::new(Action::RateLimited, context, limiter.name, json!({"source": key}));
-            if let Some(event) = self.limits.tally.first(&format!("{} {key}", limiter.name), event) {
-                record_alone(self, event).await;
-            }
+            self.tell_of("limited", Some(&format!("{} {key}", limiter.name)), event).await;
+        }
+    }
+
+    /// Records a refusal that belongs to no change, unless that would only add to a flood: see [`Tally::now`].
+    pub(crate) async fn tell_of(&self, kind: &'static str, source: Option<&str>, event: impl FnOnce() -> AuditEvent) {
+        if let Some(event) = self.limits.tally.now(kind, source, event) {
+            record_alone(self, event).await;
         }
     }
 

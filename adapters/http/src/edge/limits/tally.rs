@@ -1,4 +1,5 @@
-//! Events that come in floods: the first is recorded at once, the rest of a minute as one more with their number.
+//! Events that come in floods. What one source repeats within a minute is recorded once at once, and once more with the
+//! number of the rest; and of each kind only so many events are recorded one by one, whoever they are about.
 
 use certctl_audit::AuditEvent;
 use serde_json::json;
@@ -6,44 +7,65 @@ use std::collections::HashMap;
 use std::mem;
 use std::sync::{Mutex, PoisonError};
 
-/// Subjects told apart within a minute. What others do is added up under the first of the rest, so that no flood of
-/// addresses becomes a flood of events.
-const SUBJECTS: usize = 100;
-const REST: &str = "";
+/// Events of one kind that are recorded at once within a minute. The rest are added up under the first of them, so that
+/// no flood from many addresses becomes a flood of events.
+const AT_ONCE: usize = 100;
 
-/// Adds up events by subject.
+/// One kind of event within a minute: what was recorded, by source, with the number of what came after it.
 #[derive(Default)]
-pub(crate) struct Tally(Mutex<HashMap<String, (AuditEvent, u64)>>);
+struct Kind {
+    known: HashMap<String, (AuditEvent, u64)>,
+    rest: Option<(AuditEvent, u64)>,
+}
+
+/// Adds up events by kind and source.
+#[derive(Default)]
+pub(crate) struct Tally(Mutex<HashMap<&'static str, Kind>>);
 
 impl Tally {
-    /// The event, when it is the first of its subject since the last [`Tally::drain`] and so to be recorded now.
-    pub(crate) fn first(&self, subject: &str, event: impl FnOnce() -> AuditEvent) -> Option<AuditEvent> {
+    /// The event, when it is to be recorded now: the first of its source since the last [`Tally::drain`], or, without a
+    /// source, each; and no more than a hundred of its kind.
+    pub(crate) fn now(
+        &self,
+        kind: &'static str,
+        source: Option<&str>,
+        event: impl FnOnce() -> AuditEvent,
+    ) -> Option<AuditEvent> {
         // Counters have no state between two of their values.
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let subject = if seen.len() < SUBJECTS || seen.contains_key(subject) { subject } else { REST };
-        if let Some((_, more)) = seen.get_mut(subject) {
+        let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Kind { known, rest } = kinds.entry(kind).or_default();
+        if let Some((_, more)) = source.and_then(|source| known.get_mut(source)) {
+            *more += 1;
+            return None;
+        }
+        if known.len() >= AT_ONCE {
+            let (_, more) = rest.get_or_insert_with(|| (event(), 0));
             *more += 1;
             return None;
         }
         let event = event();
-        seen.insert(subject.to_owned(), (event.clone(), 0));
+        // A number is no source that anybody has.
+        let source = source.map_or_else(|| known.len().to_string(), ToOwned::to_owned);
+        known.insert(source, (event.clone(), 0));
         Some(event)
     }
 
-    /// One event for each subject that went on after its first; forgets all.
+    /// One event for each source that went on after its first, and one for the rest of a kind; forgets all.
     pub(crate) fn drain(&self) -> Vec<AuditEvent> {
-        let seen = mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        let went_on = seen.into_iter().filter(|(_, (_, more))| *more > 0);
-        went_on
-            .map(|(subject, (mut event, more))| {
-                event.details.insert("more".to_owned(), json!(more));
-                if subject == REST {
-                    event.details.insert("several_sources".to_owned(), json!(true));
-                }
-                event
-            })
-            .collect()
+        let kinds = mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut told = Vec::new();
+        for Kind { known, rest } in kinds.into_values() {
+            let went_on = known.into_values().filter(|(_, more)| *more > 0);
+            told.extend(went_on.map(|(event, more)| with(event, "more", more)));
+            told.extend(rest.map(|(event, more)| with(event, "of_several_sources", more)));
+        }
+        told
     }
+}
+
+fn with(mut event: AuditEvent, member: &str, number: u64) -> AuditEvent {
+    event.details.insert(member.to_owned(), json!(number));
+    event
 }
 
 #[cfg(test)]
@@ -59,23 +81,32 @@ mod tests {
     #[test]
     fn the_first_is_told_at_once_and_the_rest_together() {
         let tally = Tally::default();
-        assert!(tally.first("a", event).is_some() && tally.first("b", event).is_some());
+        assert!(tally.now("limit", Some("a"), event).is_some() && tally.now("limit", Some("b"), event).is_some());
         for _ in 0..7 {
-            assert!(tally.first("a", event).is_none());
+            assert!(tally.now("limit", Some("a"), event).is_none());
         }
+        assert!(tally.now("denied", Some("a"), event).is_some(), "another kind");
         let told = tally.drain();
         assert_eq!(told.len(), 1, "b did not go on");
         assert_eq!(told[0].details["more"], 7);
-        assert!(tally.first("a", event).is_some(), "a new minute");
+        assert!(tally.now("limit", Some("a"), event).is_some(), "a new minute");
     }
 
     #[test]
     fn many_sources_are_a_bounded_number_of_events() {
         let tally = Tally::default();
-        let now = (0..10_000).filter(|n| tally.first(&format!("s{n}"), event).is_some()).count();
-        assert_eq!(now, SUBJECTS + 1);
+        let at_once = (0..10_000).filter(|n| tally.now("limit", Some(&format!("s{n}")), event).is_some()).count();
+        assert_eq!(at_once, AT_ONCE);
+        assert!(tally.now("denied", Some("s"), event).is_some(), "other kinds are told all the same");
         let later = tally.drain();
         assert_eq!(later.len(), 1);
-        assert_eq!((&later[0].details["more"], &later[0].details["several_sources"]), (&json!(9_899), &json!(true)));
+        assert_eq!(later[0].details["of_several_sources"], 9_900);
+    }
+
+    #[test]
+    fn without_a_source_each_is_told_up_to_the_bound() {
+        let tally = Tally::default();
+        assert_eq!((0..500).filter(|_| tally.now("failed", None, event).is_some()).count(), AT_ONCE);
+        assert_eq!(tally.drain()[0].details["of_several_sources"], 400);
     }
 }
