@@ -193,7 +193,7 @@ fn every_route_lets_in_whom_the_table_says_and_nobody_else() {
         }));
     }
 
-    // Revoking needs the signing keys of a whole server, so it is tried here.
+    // Issuing and revoking need the signing keys of a whole server, so they are tried here.
     let create = |path: &str, body: &Value| {
         let (status, made) = server.call("POST", path, Some(&admin), Some(body));
         assert_eq!(status, 201, "{made}");
@@ -207,11 +207,16 @@ fn every_route_lets_in_whom_the_table_says_and_nobody_else() {
             "certificate_profile_id": profile,
         });
         create("/api/v1/certificates", &body);
-        let path = format!("/api/v1/certificates/mc-{profile}/revoke");
-        let (status, body) = server.call("POST", &path, Some(&scoped), Some(&json!({"reason": "superseded"})));
-        let shut = status == 403 && body["permission"] == "cert.revoke";
-        if shut != (profile == "prof-other") {
-            wrong.push(format!("scoped: POST {path} gave {status} {body}"));
+        for (action, permission, body) in [
+            ("revoke", "cert.revoke", json!({"reason": "superseded"})),
+            ("versions", "cert.issue", json!({"csr_pem": "none"})),
+        ] {
+            let path = format!("/api/v1/certificates/mc-{profile}/{action}");
+            let (status, body) = server.call("POST", &path, Some(&scoped), Some(&body));
+            let shut = status == 403 && body["permission"] == permission;
+            if shut != (profile == "prof-other") {
+                wrong.push(format!("scoped: POST {path} gave {status} {body}"));
+            }
         }
     }
 

@@ -147,7 +147,6 @@ async fn single_objects_open_by_their_profile_or_their_issuer() {
             for (path, body) in [
                 ("/renew", json!({})),
                 ("/deploy", json!({})),
-                ("/versions", json!({"csr_pem": "x"})),
                 ("/export/pkcs12", json!({"password": "a long enough one"})),
             ] {
                 let (status, body) = send!(edge, POST & format!("{certificate}{path}"), Some(key), Some(body));
