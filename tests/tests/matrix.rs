@@ -94,6 +94,17 @@ fn key(server: &Server, admin: &str, name: &str, role: &str) -> String {
     made["key_value"].as_str().expect("a key").to_owned()
 }
 
+/// A request to sign, PEM.
+fn request(server: &Server) -> String {
+    let output = Command::new("openssl")
+        .args(["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
+        .args(["-subj", "/CN=a.example.com", "-addext", "subjectAltName=DNS:a.example.com", "-keyout"])
+        .arg(server.dir.path().join("matrix.key"))
+        .output()
+        .expect("openssl runs");
+    String::from_utf8(output.stdout).expect("PEM is text")
+}
+
 fn until(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + limit;
     while !condition() {
@@ -209,7 +220,7 @@ fn every_route_lets_in_whom_the_table_says_and_nobody_else() {
         create("/api/v1/certificates", &body);
         for (action, permission, body) in [
             ("revoke", "cert.revoke", json!({"reason": "superseded"})),
-            ("versions", "cert.issue", json!({"csr_pem": "none"})),
+            ("versions", "cert.issue", json!({"csr_pem": request(&server)})),
         ] {
             let path = format!("/api/v1/certificates/mc-{profile}/{action}");
             let (status, body) = server.call("POST", &path, Some(&scoped), Some(&body));

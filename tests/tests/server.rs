@@ -5,6 +5,7 @@
 mod approvals;
 mod audit;
 mod defences;
+mod demo_residue;
 mod faults;
 mod first_admin;
 mod matrix;

@@ -197,6 +197,19 @@ async fn an_agent_with_the_administrator_role_does_not_count_as_the_last_one() {
 }
 
 #[tokio::test]
+async fn a_role_granted_to_an_agent_adds_to_what_it_is() {
+    let db = with_catalogue().await;
+    let mut tx = db.begin().await;
+    let secret = issue_agent_key(tx.stores(), &db.ambient, "agt-1").await.expect("a key");
+    tx.save_unaudited("part of an enrolment").await.expect("a commit");
+    let agent = GrantRole { actor: Actor::new("agt-1", ActorType::Agent), ..grant("", "viewer", Scope::Global, None) };
+    assert_eq!(code(&give(&db, &product(), agent).await), "ok");
+    let caller = caller(&db, secret.expose()).await;
+    assert!(caller.may(Permission::AgentHeartbeat, &[]) && caller.may(Permission::TeamRead, &[]));
+    assert_eq!(caller.roles, ["r-agent", "r-viewer"]);
+}
+
+#[tokio::test]
 async fn nobody_gives_what_it_does_not_hold() {
     let db = with_catalogue().await;
     key(&db, "root", &["admin"]).await;
