@@ -27,5 +27,6 @@ pub(crate) use list::PageBody;
 pub use pipeline::outer;
 pub(crate) use query::QueryParams;
 pub(crate) use reply::Reply;
+pub(crate) use route::Documentation;
 pub use route::{Gate, Route};
 pub use usage::PermissionUsage;

@@ -31,8 +31,25 @@ pub struct Route {
     /// What stands before it.
     pub gate: Gate,
     pub(crate) handler: fn() -> actix_web::Route,
+    /// Made only where the document is: a running server has no use for it.
+    pub(crate) documentation: fn() -> Documentation,
+}
+
+/// What `#[utoipa::path]` says of an operation.
+pub(crate) struct Documentation {
     pub(crate) operation: Operation,
     pub(crate) schemas: Vec<(String, RefOr<Schema>)>,
+}
+
+fn documentation<P>() -> Documentation
+where
+    P: utoipa::Path + utoipa::__dev::SchemaReferences + for<'t> utoipa::__dev::Tags<'t>,
+{
+    let mut operation = P::operation();
+    operation.tags = Some(P::tags().into_iter().map(ToOwned::to_owned).collect());
+    let mut schemas = Vec::new();
+    P::schemas(&mut schemas);
+    Documentation { operation, schemas }
 }
 
 impl Route {
@@ -49,11 +66,7 @@ impl Route {
             Some(HttpMethod::Head) => Method::HEAD,
             _ => Method::GET,
         };
-        let mut schemas = Vec::new();
-        P::schemas(&mut schemas);
-        let mut operation = P::operation();
-        operation.tags = Some(P::tags().into_iter().map(ToOwned::to_owned).collect());
-        Self { method, path: P::path(), gate, handler, operation, schemas }
+        Self { method, path: P::path(), gate, handler, documentation: documentation::<P> }
     }
 }
 

@@ -16,25 +16,16 @@ pub struct AppConfig {
     pub state: web::Data<AppState>,
     bootstrap: web::Data<crate::Bootstrap>,
     routes: Arc<Vec<Route>>,
-    document: Arc<String>,
 }
 
 impl AppConfig {
     /// Takes the product's whole route table.
     pub fn new(state: AppState, bootstrap: crate::Bootstrap) -> Self {
-        let routes = crate::routes::all();
-        let document = crate::openapi::document(&routes);
         Self {
             state: web::Data::new(state),
             bootstrap: web::Data::new(bootstrap),
-            routes: Arc::new(routes),
-            document: Arc::new(document),
+            routes: Arc::new(crate::routes::all()),
         }
-    }
-
-    /// The OpenAPI document served at `/api/v1/openapi.json`.
-    pub fn document(&self) -> &str {
-        &self.document
     }
 }
 
@@ -58,10 +49,7 @@ fn services(config: &AppConfig, wanted: fn(&Route) -> bool) -> impl FnOnce(&mut 
     }
     let config = config.clone();
     move |services: &mut web::ServiceConfig| {
-        services
-            .app_data(config.state.clone())
-            .app_data(config.bootstrap.clone())
-            .app_data(web::Data::from(Arc::clone(&config.document)));
+        services.app_data(config.state.clone()).app_data(config.bootstrap.clone());
         for ((_, path), indices) in by_path {
             let mut resource = web::resource(path.as_str());
             let mut gates: Vec<(Method, Gate)> = Vec::new();
