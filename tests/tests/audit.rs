@@ -141,6 +141,17 @@ fn a_trail_that_was_tampered_with_is_found_and_a_database_gone_back_stops_the_si
         last["id"] == begun.1["id"] && last["result"] != "running"
     });
     assert_eq!((&last["result"], &last["first_break"]["code"]), (&json!("break"), &json!("event_changed")), "{last}");
+    let figures = server.curl(&[
+        "-H",
+        &format!("Authorization: Bearer {key}"),
+        &format!("https://localhost:{}/api/v1/metrics/prometheus", server.port),
+    ]);
+    let figures = text(&figures);
+    for line in
+        ["certctl_audit_chain_break_detected_total 1", "certctl_audit_seal_lag_seconds ", "certctl_audit_chain_rows "]
+    {
+        assert!(figures.lines().any(|found| found.starts_with(line)), "{line} in {figures}");
+    }
 
     // An old backup: everything after the third event is gone.
     psql(

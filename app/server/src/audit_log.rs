@@ -2,6 +2,7 @@
 
 use crate::boot::BootError;
 use crate::config::Config;
+use crate::metrics;
 use certctl_audit_log::{
     LogKey, NoteKey, RunResult, SealError, SealOutcome, SealSettings, SealedLog, TrustedKeys, abandon, seal, sign_now,
     verify_step,
@@ -21,6 +22,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 const TICK: Duration = Duration::from_millis(500);
+/// The backlog is measured once in so many passes.
+const LOOK: u32 = 10;
 /// A trouble that lasts is told about this often.
 const REMIND: Duration = Duration::from_mins(1);
 
@@ -104,7 +107,14 @@ pub(crate) fn run(
 ) -> tokio::task::JoinHandle<()> {
     actix_web::rt::spawn(async move {
         let mut told: Option<tokio::time::Instant> = None;
+        let mut passes = 0_u32;
         loop {
+            if passes.is_multiple_of(LOOK) {
+                if let Err(error) = metrics::look_at_log(database.as_ref(), ambient.now()).await {
+                    tracing::debug!(%error, "the audit log's backlog could not be measured");
+                }
+            }
+            passes = passes.wrapping_add(1);
             let trouble = match tick(&log, database.as_ref(), &ambient).await {
                 Ok(SealOutcome { more: true, .. }) => continue,
                 Ok(outcome) => outcome.forked.map(|fork| fork.to_string()),
@@ -198,6 +208,9 @@ async fn step(log: &SealedLog, database: &dyn Database, ambient: &Ambient) -> Re
         }
     };
     unit.save_unaudited("a verification that found something recorded it").await?;
+    if let RunResult::Ok | RunResult::Break = run.result {
+        metrics::verified(run.result == RunResult::Ok, run.updated_at);
+    }
     match (&run.result, &run.finding) {
         (RunResult::Break, Some(finding)) => tracing::error!(
             verification = run.id,

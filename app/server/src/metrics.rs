@@ -7,8 +7,8 @@ use certctl_unit_of_work::Database;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{
-    GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, register_gauge_vec,
-    register_histogram_vec, register_int_counter_vec, register_int_gauge_vec,
+    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, register_gauge,
+    register_gauge_vec, register_histogram_vec, register_int_counter, register_int_counter_vec, register_int_gauge_vec,
 };
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -33,6 +33,58 @@ static SECRETS: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     let help = "Sealed values in the database by form and key.";
     register_int_gauge_vec!("certctl_secret_blobs", help, &["version", "kid"]).expect("registered once")
 });
+
+fn gauge(name: &str, help: &str) -> Gauge {
+    register_gauge!(name, help).expect("registered once, under a valid name")
+}
+
+fn counter(name: &str, help: &str) -> IntCounter {
+    register_int_counter!(name, help).expect("registered once, under a valid name")
+}
+
+/// What the audit log tells monitoring.
+struct AuditLog {
+    lag: Gauge,
+    rows: Gauge,
+    verified_at: Gauge,
+    verifications: IntCounter,
+    breaks: IntCounter,
+}
+
+static AUDIT_LOG: LazyLock<AuditLog> = LazyLock::new(|| AuditLog {
+    lag: gauge("certctl_audit_seal_lag_seconds", "How long the oldest unsealed event has been waiting."),
+    rows: gauge("certctl_audit_chain_rows", "Events in the sealed log."),
+    verified_at: gauge(
+        "certctl_audit_chain_last_verified_at",
+        "When this replica last found the log sound, in Unix seconds; 0: never.",
+    ),
+    verifications: counter("certctl_audit_chain_verify_total", "Verifications that this replica brought to an end."),
+    breaks: counter("certctl_audit_chain_break_detected_total", "Verifications that found something."),
+});
+
+/// Looks at the backlog and size of the audit log.
+pub(crate) async fn look_at_log(database: &dyn Database, now: Timestamp) -> Result<(), StoreError> {
+    let mut unit = database.read().await?;
+    let backlog = unit.stores().backlog().await?;
+    let size = unit.stores().log_size().await?;
+    let lag = backlog.oldest.map_or(0.0, |oldest| (now - oldest).as_seconds_f64().max(0.0));
+    AUDIT_LOG.lag.set(lag);
+    // The log stays far below 2^52 events.
+    #[allow(clippy::cast_precision_loss)]
+    AUDIT_LOG.rows.set(size as f64);
+    Ok(())
+}
+
+/// Counts a verification that ended `at`.
+pub(crate) fn verified(sound: bool, at: Timestamp) {
+    AUDIT_LOG.verifications.inc();
+    if sound {
+        #[allow(clippy::cast_precision_loss)]
+        AUDIT_LOG.verified_at.set(at.unix_timestamp() as f64);
+    } else {
+        AUDIT_LOG.breaks.inc();
+    }
+}
 
 /// Counts sealed values by the key that they need.
 pub(crate) async fn count_secrets(database: &dyn Database) -> Result<(), StoreError> {

@@ -4,6 +4,7 @@ mod agents;
 mod approvals;
 mod approvals_profiles;
 mod audit;
+mod audit_changes;
 mod audit_export;
 mod audit_keeping;
 mod audit_log;
