@@ -109,10 +109,10 @@ pub(crate) fn run(
         let mut told: Option<tokio::time::Instant> = None;
         let mut passes = 0_u32;
         loop {
-            if passes.is_multiple_of(LOOK) {
-                if let Err(error) = metrics::look_at_log(database.as_ref(), ambient.now()).await {
-                    tracing::debug!(%error, "the audit log's backlog could not be measured");
-                }
+            if passes.is_multiple_of(LOOK)
+                && let Err(error) = metrics::look_at_log(database.as_ref(), ambient.now()).await
+            {
+                tracing::debug!(%error, "the audit log's backlog could not be measured");
             }
             passes = passes.wrapping_add(1);
             let trouble = match tick(&log, database.as_ref(), &ambient).await {
