@@ -60,6 +60,14 @@ pub(crate) enum Format {
 
 /// Reads `30s`, `5m`, `1h`, `500ms`, or plain seconds.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    match parse_span(text)? {
+        Duration::ZERO => Err("must be more than nothing".to_owned()),
+        duration => Ok(duration),
+    }
+}
+
+/// Reads a duration that may also be nothing, such as `0s`.
+pub(crate) fn parse_span(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().map_err(|_| "write a number and a unit, such as 30s, 5m or 1h".to_owned())?;
@@ -70,10 +78,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
         "h" => number.checked_mul(3_600_000),
         _ => return Err(format!("unknown unit {unit:?}; use ms, s, m or h")),
     };
-    match millis {
-        Some(millis) if millis > 0 => Ok(Duration::from_millis(millis)),
-        _ => Err("must be more than nothing, and not beyond reason".to_owned()),
-    }
+    millis.map(Duration::from_millis).ok_or_else(|| "is beyond reason".to_owned())
 }
 
 /// The environment, as a lookup, so that tests bring their own.
@@ -355,6 +360,7 @@ mod tests {
         assert_eq!(parse_duration("5m").unwrap(), Duration::from_mins(5));
         assert_eq!(parse_duration("45").unwrap(), Duration::from_secs(45));
         assert_eq!(parse_duration("250ms").unwrap(), Duration::from_millis(250));
+        assert_eq!(parse_span("0s").unwrap(), Duration::ZERO, "an overlap may be nothing");
         for wrong in ["", "m", "5x", "0s", "-1s", "99999999999999999h"] {
             assert!(parse_duration(wrong).is_err(), "{wrong}");
         }

@@ -161,8 +161,8 @@ static ROTATE: Verb = Verb {
             Arg::new("overlap")
                 .long("overlap")
                 .value_name("DURATION")
-                .value_parser(crate::settings::parse_duration)
-                .help("How long the old key works on [default: 24h]"),
+                .value_parser(crate::settings::parse_span)
+                .help("How long the old key works on; 0s ends it at once [default: 24h]"),
             owner(),
             key_out(),
         ])
