@@ -43,7 +43,9 @@ pub enum TreeError {
 pub fn tile_path(path: &str) -> Option<(u8, u64, u64)> {
     // The library stops at levels and widths that it can't make a tile of, so those are turned away before.
     let level: u8 = path.split_once('/')?.0.parse().ok()?;
-    if level > 7 || path.ends_with(".p/0") {
+    let no_width =
+        path.split_once(".p/").is_some_and(|(_, width)| !width.starts_with(|c: char| ('1'..='9').contains(&c)));
+    if level > 7 || no_width {
         return None;
     }
     // The library writes the height of tiles as well, as the design that C2SP came from does.

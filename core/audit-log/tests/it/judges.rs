@@ -79,9 +79,22 @@ fn tiles_hold_what_the_tree_is_made_of() {
 fn tile_paths_are_those_of_the_standard() {
     assert_eq!(tile_path("0/067"), Some((0, 67, 256)));
     assert_eq!(tile_path("1/x001/x234/067.p/8"), Some((1, 1_234_067, 8)));
-    for bad in
-        ["", "0", "0/", "0/67", "0/067.p/0", "0/067.p/256", "0/067.p/x", "8/000", "64/000", "data/000", "0/x000/001"]
-    {
+    for bad in [
+        "",
+        "0",
+        "0/",
+        "0/67",
+        "0/067.p/0",
+        "0/067.p/00",
+        "0/067.p/+0",
+        "1/7.p/00",
+        "0/067.p/256",
+        "0/067.p/x",
+        "8/000",
+        "64/000",
+        "data/000",
+        "0/x000/001",
+    ] {
         assert_eq!(tile_path(bad), None, "{bad}");
     }
 }
