@@ -118,6 +118,8 @@ refused(await client.PUT("/api/v1/certificates/{id}", change), 412, "preconditio
 const csr_pem = readFileSync(setting("CLIENT_CHECK_CSR"), "ascii");
 const issued = done(
   await client.POST("/api/v1/certificates/{id}/versions", { params: { path }, body: { csr_pem } }), 201);
+// Under a profile that asks for approval it would be 202 and the request that waits.
+assert.ok("serial_number" in issued);
 const versions = done(await client.GET("/api/v1/certificates/{id}/versions", { params: { path } }), 200);
 assert.deepEqual(versions.data.map((version) => version.serial_number), [issued.serial_number]);
 const authority = await client.GET("/.well-known/pki/ca/{issuer_id}", {
