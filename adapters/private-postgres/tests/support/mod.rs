@@ -61,8 +61,12 @@ pub async fn ask(cluster: &Cluster, statements: &str) -> Vec<String> {
 pub fn this_program(dir: &Path) -> Command {
     let copy = dir.join("program");
     if !copy.exists() {
-        std::fs::copy(std::env::current_exe().expect("known"), &copy).expect("copied");
-        std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).expect("chmod");
+        // By another process: a child that some other test starts meanwhile would inherit our handle for writing, and
+        // a program that is open for writing can't be run.
+        let program = std::env::current_exe().expect("known");
+        let copied =
+            Command::new("install").args(["-m", "755"]).arg(program).arg(&copy).status().expect("install runs");
+        assert!(copied.success(), "the program is copied");
     }
     Command::new(copy)
 }
