@@ -1,6 +1,8 @@
 //! In-memory fakes for the unit tests of the domains.
 
-use crate::{Clock, Random, SealContext, SealError, Sealer};
+use crate::{
+    Clock, KeyAlgorithm, KeyError, KeyGenerator, Random, SealContext, SealError, Sealer, SignatureAlgorithm, SigningKey,
+};
 use certctl_kernel::Timestamp;
 use std::sync::Mutex;
 use zeroize::Zeroizing;
@@ -75,6 +77,76 @@ impl Sealer for TicketSealer {
     }
 }
 
+/// Keys whose signatures anybody could write: they show what was signed, and by which key. For tests only.
+#[derive(Default)]
+pub struct OpenKeys(Mutex<u32>);
+
+struct OpenKey {
+    algorithm: KeyAlgorithm,
+    public: Vec<u8>,
+}
+
+impl OpenKeys {
+    /// Whether `signature` is this message under this public key, as [`OpenKeys`] write it.
+    pub fn verify(public_key: &[u8], message: &[u8], signature: &[u8]) -> bool {
+        signature == [public_key, b"|", message].concat()
+    }
+}
+
+impl KeyGenerator for OpenKeys {
+    fn generate(&self, algorithm: KeyAlgorithm) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        let name = match algorithm {
+            KeyAlgorithm::EcdsaP256 => "p256",
+            KeyAlgorithm::EcdsaP384 => "p384",
+            KeyAlgorithm::Ed25519 => "ed25519",
+            KeyAlgorithm::Rsa(_) => return Err(KeyError::Unsupported("RSA keys are never made")),
+        };
+        let mut made = self.0.lock().expect("no test panics while it makes a key");
+        *made += 1;
+        Ok(Zeroizing::new(format!("open-key:{name}:{made}").into_bytes()))
+    }
+
+    fn load_der(&self, der: &[u8]) -> Result<Box<dyn SigningKey>, KeyError> {
+        let text = std::str::from_utf8(der).map_err(|_| KeyError::Malformed)?;
+        let (name, number) =
+            text.strip_prefix("open-key:").and_then(|rest| rest.split_once(':')).ok_or(KeyError::Malformed)?;
+        let algorithm = match name {
+            "p256" => KeyAlgorithm::EcdsaP256,
+            "p384" => KeyAlgorithm::EcdsaP384,
+            "ed25519" => KeyAlgorithm::Ed25519,
+            _ => return Err(KeyError::Unsupported("an open key of another kind")),
+        };
+        Ok(Box::new(OpenKey { algorithm, public: format!("public:{name}:{number}").into_bytes() }))
+    }
+
+    fn load_pem(&self, _pem: &str) -> Result<Box<dyn SigningKey>, KeyError> {
+        Err(KeyError::Unsupported("open keys have no PEM form"))
+    }
+}
+
+impl SigningKey for OpenKey {
+    fn signature_algorithm(&self) -> SignatureAlgorithm {
+        match self.algorithm {
+            KeyAlgorithm::EcdsaP256 => SignatureAlgorithm::EcdsaP256Sha256,
+            KeyAlgorithm::EcdsaP384 => SignatureAlgorithm::EcdsaP384Sha384,
+            KeyAlgorithm::Ed25519 => SignatureAlgorithm::Ed25519,
+            KeyAlgorithm::Rsa(_) => SignatureAlgorithm::RsaPkcs1Sha256,
+        }
+    }
+
+    fn key_algorithm(&self) -> KeyAlgorithm {
+        self.algorithm
+    }
+
+    fn public_key_spki(&self) -> &[u8] {
+        &self.public
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        Ok([self.public.as_slice(), b"|", message].concat())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,5 +156,6 @@ mod tests {
         crate::contract::clock(&FixedClock::new(time::OffsetDateTime::UNIX_EPOCH + time::Duration::days(20_000)));
         crate::contract::random(&CountingRandom::new(1));
         crate::contract::sealer(&TicketSealer::default());
+        crate::contract::key_generator(&OpenKeys::default(), OpenKeys::verify);
     }
 }
