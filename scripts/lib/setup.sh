@@ -1,6 +1,9 @@
 # Setting up what is missing on a Debian machine. Sourced by the scripts beside this folder.
 # shellcheck shell=bash
 
+# Debian leaves the folders of nginx and other servers out of an ordinary user's path.
+export PATH=$PATH:/usr/sbin:/sbin
+
 say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 
@@ -22,7 +25,7 @@ apt_refreshed=""
 apt_need() {
   case $1 in
     /*) [ -e "$1" ] && return ;;
-    *) PATH=$PATH:/usr/sbin:/sbin command -v "$1" >/dev/null 2>&1 && return ;;
+    *) command -v "$1" >/dev/null 2>&1 && return ;;
   esac
   command -v apt-get >/dev/null 2>&1 || die "$1 is missing and this is not a Debian machine: install $2 ($3)"
   if [ -z "$apt_refreshed" ]; then

@@ -12,10 +12,9 @@ use tokio_postgres::{NoTls, SimpleQueryMessage};
 /// A folder through which the unprivileged user of a root server can pass.
 pub fn data_dir() -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a temporary folder");
-    if rustix::process::geteuid().is_root() {
-        // The PostgreSQL of root runs as another user and must pass through.
-        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711)).expect("chmod");
-    }
+    // The PostgreSQL of root runs as another user and must pass through.
+    let mode = if rustix::process::geteuid().is_root() { 0o711 } else { 0o700 };
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(mode)).expect("chmod");
     dir
 }
 
