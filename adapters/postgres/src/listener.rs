@@ -23,6 +23,8 @@ pub(crate) fn encode(change: &Change) -> String {
         Change::Issuer(id) => format!("issuer\u{1f}{id}"),
         Change::Revocation(ca, serial) => format!("revocation\u{1f}{ca}\u{1f}{serial}"),
         Change::Approval(id) => format!("approval\u{1f}{id}"),
+        Change::SessionKeys => "session_keys".to_owned(),
+        Change::IdentityProvider(id) => format!("provider\u{1f}{id}"),
     }
 }
 
@@ -31,6 +33,8 @@ fn decode(payload: &str) -> Option<Change> {
     match (parts.next()?, parts.next(), parts.next()) {
         ("access", None, None) => Some(Change::Access),
         ("issuer", Some(id), None) => Some(Change::Issuer(id.to_owned())),
+        ("session_keys", None, None) => Some(Change::SessionKeys),
+        ("provider", Some(id), None) => Some(Change::IdentityProvider(id.to_owned())),
         ("approval", Some(id), None) => Some(Change::Approval(id.to_owned())),
         ("revocation", Some(ca), Some(serial)) => Some(Change::Revocation(ca.to_owned(), serial.to_owned())),
         _ => None,

@@ -50,6 +50,20 @@ pub enum IdKind {
     Verification,
     /// `apr-`
     Approval,
+    /// `op-`
+    OidcProvider,
+    /// `grm-`
+    GroupRoleMapping,
+    /// `u-`
+    User,
+    /// `ses-`
+    Session,
+    /// `sk-`
+    SessionSigningKey,
+    /// `pl-`
+    PreLogin,
+    /// `bg-`
+    BreakglassCredential,
 }
 
 impl IdKind {
@@ -75,6 +89,13 @@ impl IdKind {
             Self::Deployment => "dep",
             Self::Verification => "ver",
             Self::Approval => "apr",
+            Self::OidcProvider => "op",
+            Self::GroupRoleMapping => "grm",
+            Self::User => "u",
+            Self::Session => "ses",
+            Self::SessionSigningKey => "sk",
+            Self::PreLogin => "pl",
+            Self::BreakglassCredential => "bg",
         }
     }
 

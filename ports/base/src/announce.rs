@@ -14,6 +14,10 @@ pub enum Change {
     Revocation(String, String),
     /// An approval request moved, and someone is to be told; carries its id.
     Approval(String),
+    /// The keys that session cookies are signed with.
+    SessionKeys,
+    /// An identity provider's configuration; carries its id.
+    IdentityProvider(String),
 }
 
 /// Announces with the commit of the transaction, and not at all when it is discarded.

@@ -108,7 +108,7 @@ impl StatusService {
     pub fn on_change(&self, change: &Change) {
         let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
         match change {
-            Change::Access | Change::Approval(_) => return,
+            Change::Access | Change::Approval(_) | Change::SessionKeys | Change::IdentityProvider(_) => return,
             Change::Issuer(id) => {
                 kept.responders.remove(id);
                 kept.crls.remove(id);
