@@ -24,6 +24,7 @@ mod rate_limits;
 mod rbac;
 mod runtime_role;
 mod secrets;
+mod sessions;
 mod stats;
 mod status;
 mod targets;

@@ -31,6 +31,7 @@ pub trait Stores:
     + LoopRunStore
     + certctl_rbac::RbacStore
     + certctl_apikey::IamStore
+    + certctl_session::SessionStore
     + Send
     + certctl_inventory::OrgStore
     + certctl_inventory::IssuerStore

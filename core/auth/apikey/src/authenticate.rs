@@ -3,7 +3,7 @@
 use crate::format::{hash_of, lookup_id};
 use crate::{Credential, CredentialKind, IamStore};
 use certctl_kernel::{Actor, ActorType, StoreError, Timestamp};
-use certctl_rbac::{EffectivePermission, GrantedRole, builtin_grants, effective_permissions};
+use certctl_rbac::{EffectivePermission, access_of};
 use std::collections::BTreeSet;
 use subtle::ConstantTimeEq as _;
 use time::Duration;
@@ -53,21 +53,14 @@ pub async fn authenticate(
         CredentialKind::ApiKey => ActorType::APIKey,
     };
     let actor = Actor::new(&credential.actor_id, kind);
-    let mut grants = builtin_grants(&actor);
-    grants.extend(store.grants_of(&actor).await?);
-    let live: Vec<GrantedRole> =
-        grants.into_iter().filter(|grant| grant.expires_at.is_none_or(|at| at > now)).collect();
-    let mut roles: Vec<String> = live.iter().map(|grant| grant.role_id.clone()).collect();
-    roles.sort();
-    roles.dedup();
-    let permitted = store.permissions_of(&roles).await?;
-    let valid_until = live.iter().filter_map(|grant| grant.expires_at).chain(credential.expires_at).min();
+    let access = access_of(store, &actor, version, now).await?;
+    let valid_until = access.valid_until.into_iter().chain(credential.expires_at).min();
     let touch_due = credential.last_used_at.is_none_or(|last| now - last >= TOUCH_INTERVAL);
     Ok(Some(AuthenticatedKey {
         actor,
         key_id: credential.id.clone(),
-        permissions: effective_permissions(&live, &permitted, now),
-        roles,
+        permissions: access.permissions,
+        roles: access.roles,
         version,
         valid_until,
         touch: touch_due.then_some(credential),

@@ -1,6 +1,7 @@
 //! Who may do what: the permission catalogue, the default roles, scopes, grants, the decision function and the guards
 //! against giving away what one does not hold.
 
+mod access;
 mod caller;
 mod expiry;
 mod explain;
@@ -14,6 +15,7 @@ mod roles;
 mod scope;
 mod usage;
 
+pub use access::{Access, access_of};
 pub use caller::{Caller, EffectivePermission, builtin_grants, effective_permissions};
 pub use expiry::{expire_grants, remove_demo_residue};
 pub use explain::{Deciding, Explain, Explanation, NearMiss, Obstacle, explain, explain_access};
