@@ -18,6 +18,8 @@ const ADDED: &[(&str, &str, &str)] = &[
     ("DELETE", "/api/v1/auth/actors/{type}/{id}/roles/{role_id}", "roles could be granted to keys only"),
     ("GET", "/api/v1/auth/actors/{type}/{id}/scope-down", "suggestions came from guesses of the client"),
     ("GET", "/api/v1/auth/explain", "nobody could see which grant decides"),
+    ("POST", "/api/v1/auth/session", "a browser needs not keep an API key"),
+    ("POST", "/api/v1/auth/sessions/signing-keys/rotate", "keys of cookies never changed"),
     ("POST", "/api/v1/approvals/{id}/withdraw", "who asked may take it back"),
     ("POST", "/api/v1/approvals/{id}/comments", "a decision needs a conversation"),
     ("POST", "/api/v1/certificates/{id}/versions", "issue from a CSR that the operator holds"),
@@ -37,6 +39,9 @@ const ADDED: &[(&str, &str, &str)] = &[
 const REGATED: &[(&str, &str, &str, &str)] = &[
     ("GET", "/api/v1/certificates/{id}/export/pem", "cert.export", "reading is not exporting"),
     ("POST", "/api/v1/certificates/{id}/export/pkcs12", "cert.export", "reading is not exporting"),
+    ("GET", "/api/v1/auth/sessions", "authenticated", "the use case lets everybody see their own"),
+    ("DELETE", "/api/v1/auth/sessions/{id}", "authenticated", "the use case lets everybody end their own"),
+    ("DELETE", "/api/v1/auth/sessions", "authenticated", "the use case lets everybody end their own"),
 ];
 
 fn gate_text(gate: Gate) -> String {

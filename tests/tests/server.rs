@@ -11,6 +11,7 @@ mod first_admin;
 mod matrix;
 mod roles_cli;
 mod sealing;
+mod sessions;
 
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};

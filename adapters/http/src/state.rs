@@ -2,7 +2,7 @@
 
 use crate::edge::access::{AccessCache, Authenticator};
 use crate::edge::limits::{Limits, MemoryLimits};
-use crate::edge::{AccessLog, ApiError, PermissionUsage, TrustedProxies};
+use crate::edge::{AccessLog, ApiError, PermissionUsage, Sessions, TrustedProxies};
 use crate::metrics::MetricsState;
 use crate::pki::StatusService;
 use certctl_agents::EnrolmentToken;
@@ -67,7 +67,7 @@ pub struct HttpSettings {
     pub approvals: ApprovalSettings,
     /// How long a request may take.
     pub request_timeout: Duration,
-    /// `api-key` or `none`, for sign-in pages.
+    /// `api-key`, `oidc` or `none`, for sign-in pages.
     pub auth_type: &'static str,
     /// Version shown to clients.
     pub version: &'static str,
@@ -119,6 +119,8 @@ pub struct AppState {
     status: Option<Arc<StatusService>>,
     /// The sealed log under the audit trail; a server always has it, tests of the edge alone don't.
     log: Option<Arc<SealedLog>>,
+    /// What signing in by sessions needs; a server always has it, tests of the edge alone don't.
+    pub sessions: Option<Sessions>,
     /// The request log, where one is kept.
     pub(crate) access_log: Option<AccessLog>,
 }
@@ -139,6 +141,7 @@ impl AppState {
             metrics: MetricsState::new(ambient.now()),
             status: None,
             log: None,
+            sessions: None,
             runtime_config: BTreeMap::new(),
             usage: PermissionUsage::default(),
             access_log: None,
@@ -176,6 +179,18 @@ impl AppState {
     pub fn with_log(mut self, log: Arc<SealedLog>) -> Self {
         self.log = Some(log);
         self
+    }
+
+    /// Lets people sign in with sessions.
+    #[must_use]
+    pub fn with_sessions(mut self, sessions: Sessions) -> Self {
+        self.sessions = Some(sessions);
+        self
+    }
+
+    /// What signing in by sessions needs.
+    pub(crate) fn sessions(&self) -> Result<&Sessions, ApiError> {
+        self.sessions.as_ref().ok_or_else(|| ApiError::internal("the application has no sessions"))
     }
 
     /// Keeps a request log.

@@ -1,6 +1,7 @@
 //! Roles, grants and the use of permissions.
 
 use crate::iam::WORKS;
+use crate::sessions::ids;
 use crate::unit_of_work::PgUnitOfWork;
 use async_trait::async_trait;
 use certctl_kernel::{Actor, ActorType, Id, IdKind, StoreError, Timestamp};
@@ -342,6 +343,23 @@ impl RbacStore for PgUnitOfWork {
             (_, Some(true), _) | (_, _, None) => AdminsUntil::ForGood,
             (_, _, Some(at)) => AdminsUntil::Until(at),
         })
+    }
+
+    async fn rotate_csrf_of(
+        &mut self,
+        actor: &Actor,
+        except: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Vec<Id>, StoreError> {
+        let rows = self
+            .query(
+                "UPDATE iam.sessions SET csrf_epoch = csrf_epoch + 1 \
+                 WHERE tenant_id = $1 AND actor_type = $2 AND actor_id = $3 AND id IS DISTINCT FROM $4 \
+                   AND revoked_at IS NULL AND absolute_expires_at > $5 RETURNING id",
+                &[&actor.tenant_id, &actor.kind.as_str(), &actor.id, &except, &now],
+            )
+            .await?;
+        Ok(ids(&rows))
     }
 
     async fn add_permission_uses(&mut self, uses: &[PermissionUse]) -> Result<(), StoreError> {

@@ -43,7 +43,7 @@ fn session(row: &Row) -> Result<Session, StoreError> {
     })
 }
 
-fn ids(rows: &[Row]) -> Vec<Id> {
+pub(crate) fn ids(rows: &[Row]) -> Vec<Id> {
     rows.iter().map(|row| row.get(0)).collect()
 }
 
@@ -259,23 +259,6 @@ impl SessionStore for PgUnitOfWork {
                      AND revoked_at IS NULL AND absolute_expires_at > $5 \
                    ORDER BY created_at DESC, id DESC OFFSET $4 FOR UPDATE) RETURNING id",
                 &[&actor.tenant_id, &actor.kind.as_str(), &actor.id, &keep, &at],
-            )
-            .await?;
-        Ok(ids(&rows))
-    }
-
-    async fn rotate_csrf_of(
-        &mut self,
-        actor: &Actor,
-        except: Option<&str>,
-        now: Timestamp,
-    ) -> Result<Vec<Id>, StoreError> {
-        let rows = self
-            .query(
-                "UPDATE iam.sessions SET csrf_epoch = csrf_epoch + 1 \
-                 WHERE tenant_id = $1 AND actor_type = $2 AND actor_id = $3 AND id IS DISTINCT FROM $4 \
-                   AND revoked_at IS NULL AND absolute_expires_at > $5 RETURNING id",
-                &[&actor.tenant_id, &actor.kind.as_str(), &actor.id, &except, &now],
             )
             .await?;
         Ok(ids(&rows))

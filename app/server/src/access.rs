@@ -7,6 +7,7 @@ use certctl_http::AppConfig;
 use certctl_kernel::{Actor, ActorType, RequestContext, StoreError};
 use certctl_postgres::Postgres;
 use certctl_rbac::DEMO_ACTOR;
+use certctl_session::SameSite;
 use certctl_unit_of_work::Database as _;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -24,9 +25,13 @@ const FLUSH: Duration = Duration::from_secs(10);
 pub(crate) fn runtime_config(config: &Config) -> BTreeMap<&'static str, String> {
     let flag = |on: bool| on.to_string();
     let absent = String::new;
+    let same_site = match config.sessions.same_site {
+        SameSite::Lax => "Lax",
+        SameSite::Strict => "Strict",
+    };
     BTreeMap::from([
-        ("CERTCTL_AUTH_TYPE", if config.auth_none { "none" } else { "api-key" }.to_owned()),
-        ("CERTCTL_SESSION_SAMESITE", absent()),
+        ("CERTCTL_AUTH_TYPE", config.auth_type.to_owned()),
+        ("CERTCTL_SESSION_SAMESITE", same_site.to_owned()),
         ("CERTCTL_OIDC_BCL_MAX_AGE_SECONDS", absent()),
         ("CERTCTL_OIDC_PRELOGIN_REQUIRE_UA", flag(false)),
         ("CERTCTL_OIDC_PRELOGIN_REQUIRE_IP", flag(false)),
@@ -56,7 +61,7 @@ pub(crate) async fn look_for_demo_residue(config: &Config, database: &Postgres) 
         "the demo principal still holds roles; POST /api/v1/auth/demo-residual/cleanup takes them back"
     );
     let mut unit = database.begin().await?;
-    let details = json!({"auth_type": "api-key", "residue_count": held.len(), "residue": residue});
+    let details = json!({"auth_type": config.auth_type, "residue_count": held.len(), "residue": residue});
     let context = RequestContext::system("boot");
     unit.stores().record(AuditEvent::new(Action::DemoResidualGrantsDetected, &context, DEMO_ACTOR, details)).await?;
     unit.save().await?;

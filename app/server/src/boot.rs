@@ -52,6 +52,8 @@ pub(crate) enum BootError {
     DemoResidue(usize),
     #[error(transparent)]
     Secrets(#[from] certctl_secrets::Unreadable),
+    #[error("sessions: {0}")]
+    SessionKeys(certctl_session::SessionError),
     #[error("the local CA can't be used: {0}")]
     LocalCa(String),
     #[error("the audit log: {0}")]

@@ -15,6 +15,7 @@ mod retention;
 mod scheduler;
 mod secrets;
 mod serve;
+mod sessions;
 mod tls;
 
 use certctl_postgres::MigrationStatus;

@@ -3,7 +3,7 @@
 use crate::boot::{self, BootError, Parts};
 use crate::config::Config;
 use crate::scheduler::Scheduler;
-use crate::{access, audit_log, local_issuer, retention, tls};
+use crate::{access, audit_log, local_issuer, retention, sessions, tls};
 use actix_web::HttpServer;
 use actix_web::dev::ServerHandle;
 use certctl_agents::{EnrolmentToken, FleetSettings, agent_offline_sweep};
@@ -52,7 +52,7 @@ fn settings(config: &Config) -> HttpSettings {
         ocsp_per_minute: config.ocsp_per_minute,
         approvals: approvals(config),
         request_timeout: Duration::from_secs(110),
-        auth_type: if config.auth_none { "none" } else { "api-key" },
+        auth_type: config.auth_type,
         version: env!("CARGO_PKG_VERSION"),
         commit: env!("CERTCTL_COMMIT"),
         compiler: env!("CERTCTL_COMPILER"),
@@ -111,6 +111,7 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
     let mut state = AppState::new(Arc::clone(&database), authenticator, parts.ambient.clone(), settings(config))
         .with(backends)
         .with_log(Arc::clone(&parts.log))
+        .with_sessions(sessions::open(config, database.as_ref(), &parts.ambient, Arc::clone(&parts.sealer)).await?)
         .showing(access::runtime_config(config))
         .with_access_log(access_log);
     if config.rate_limit_shared {
@@ -160,6 +161,7 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
     let scheduler = Scheduler { database: Arc::clone(&database), ambient: parts.ambient.clone(), stopping };
     let reporting = tokio::spawn(report(app.clone(), Arc::clone(&database)));
     let mut loops = start_loops(config, &scheduler, &app);
+    loops.extend(sessions::start_loops(config, &scheduler, &parts.sealer));
     let usage = access::write_usage_down(parts.database.clone(), app.clone(), scheduler.stopping.clone());
     loops.push(tokio::spawn(usage));
     let reloading = tokio::spawn(watch_pair(Arc::clone(&parts.pair), Arc::clone(&database), parts.ambient.clone()));
@@ -334,8 +336,12 @@ async fn hear_changes(database: Postgres, app: AppConfig) {
             Ok(mut listener) => {
                 while let Some(notice) = listener.next().await {
                     match notice {
-                        Notice::Connected => trust(&app, true),
+                        Notice::Connected => {
+                            trust(&app, true);
+                            sessions::reload(&app).await;
+                        }
                         Notice::Disconnected => break,
+                        Notice::Changed(Change::SessionKeys) => sessions::reload(&app).await,
                         Notice::Changed(change) => hear(&app, &change),
                     }
                 }

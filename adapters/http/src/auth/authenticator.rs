@@ -4,10 +4,11 @@ use crate::edge::access::{Authenticator, Principal};
 use async_trait::async_trait;
 use certctl_kernel::StoreError;
 use certctl_ports::Ambient;
+use certctl_session::{Refusal, SessionSettings, Verified, authenticate_session};
 use certctl_unit_of_work::Database;
 use std::sync::Arc;
 
-/// Recognises API keys and agents' own keys, and notes their use once a minute.
+/// Recognises API keys, agents' own keys and sessions, and notes their use once a minute.
 pub struct KeyAuthenticator {
     db: Arc<dyn Database>,
     ambient: Ambient,
@@ -45,6 +46,40 @@ impl Authenticator for KeyAuthenticator {
             version: key.version,
             permissions: Arc::new(key.permissions),
             valid_until: key.valid_until,
+            session: None,
+        }))
+    }
+
+    async fn authenticate_session(
+        &self,
+        verified: &Verified,
+        settings: &SessionSettings,
+    ) -> Result<Result<Principal, Refusal>, StoreError> {
+        let now = self.ambient.now();
+        let mut unit = self.db.read().await?;
+        let found = authenticate_session(unit.stores(), verified, settings, now).await?;
+        drop(unit);
+        let found = match found {
+            Ok(found) => found,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if found.touch_due {
+            let noted = async {
+                let mut unit = self.db.begin().await?;
+                unit.stores().touch_session(&found.session.id, now).await?;
+                unit.save_unaudited("a use is no change").await
+            };
+            if let Err(error) = noted.await {
+                tracing::warn!(%error, session_id = found.session.id, "the use of a session could not be noted");
+            }
+        }
+        Ok(Ok(Principal {
+            actor: found.session.actor.clone(),
+            roles: found.access.roles,
+            version: found.access.version,
+            permissions: Arc::new(found.access.permissions),
+            valid_until: Some(found.valid_until),
+            session: Some(Arc::new(found.session)),
         }))
     }
 }

@@ -21,6 +21,7 @@ mod permissions;
 mod roles;
 mod rotate_key;
 mod runtime_config;
+pub(crate) mod sessions;
 mod update_key;
 
 pub use authenticator::KeyAuthenticator;
@@ -46,6 +47,7 @@ pub(crate) fn routes() -> Vec<Route> {
     ];
     routes.extend(roles::routes());
     routes.extend(grants::routes());
+    routes.extend(sessions::routes());
     routes
 }
 

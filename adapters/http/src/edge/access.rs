@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use certctl_kernel::{Actor, RequestContext, StoreError, Timestamp};
 use certctl_ports::Ambient;
 use certctl_rbac::{Caller, EffectivePermission};
+use certctl_session::{Refusal, Session, SessionSettings, Verified};
 use moka::sync::Cache;
 use ring::digest;
 use std::collections::BTreeSet;
@@ -24,6 +25,8 @@ pub struct Principal {
     pub version: i64,
     /// When the credential or the first of the grants ends; the answer is not remembered past it.
     pub valid_until: Option<Timestamp>,
+    /// The session it came with, when it did not come with a key.
+    pub session: Option<Arc<Session>>,
 }
 
 /// Looks a credential up.
@@ -31,6 +34,12 @@ pub struct Principal {
 pub trait Authenticator: Send + Sync {
     /// The principal that the presented key belongs to; `None` when it belongs to nobody.
     async fn authenticate(&self, presented: &str, source_ip: Option<&str>) -> Result<Option<Principal>, StoreError>;
+    /// The principal whose session a checked cookie names, or why it is not good.
+    async fn authenticate_session(
+        &self,
+        verified: &Verified,
+        settings: &SessionSettings,
+    ) -> Result<Result<Principal, Refusal>, StoreError>;
 }
 
 /// How long finding out who a key belongs to may take; without an answer nobody is let in.
@@ -114,19 +123,40 @@ impl AccessCache {
     /// The principal that the presented key belongs to; `None` when it belongs to nobody.
     pub async fn resolve(&self, presented: &str, source_ip: Option<&str>) -> Result<Option<Principal>, StoreError> {
         let hash = hash_of(presented);
-        if let Some(principal) = self.known.get(&hash)
-            && self.usable(&principal)
-        {
-            return Ok(Some(principal));
-        }
-        let epoch = self.epoch.load(Ordering::SeqCst);
-        // A database that hangs would hold the request for as long as any statement may take.
-        let found = tokio::time::timeout(LOOKUP_LIMIT, self.authenticator.authenticate(presented, source_ip));
-        let found = found.await.map_err(|_elapsed| StoreError::Unavailable)??;
+        let looking = async { Ok(self.authenticator.authenticate(presented, source_ip).await?.ok_or(())) };
+        let found = self.remember(hash, looking).await?.ok();
         if found.is_some() {
             self.recognised.insert(hash, ());
         }
-        if let Some(principal) = &found
+        Ok(found)
+    }
+
+    /// The principal whose session the cookie `value`, already checked, names; or why it is not good.
+    pub(crate) async fn resolve_session(
+        &self,
+        value: &str,
+        verified: &Verified,
+        settings: &SessionSettings,
+    ) -> Result<Result<Principal, Refusal>, StoreError> {
+        // A cookie's value holds its MAC, and is no key of anybody: it begins with another mark.
+        self.remember(hash_of(value), self.authenticator.authenticate_session(verified, settings)).await
+    }
+
+    /// What was found out about a credential before, while it can be believed, or what `looking` finds out now.
+    async fn remember<E>(
+        &self,
+        hash: [u8; 32],
+        looking: impl Future<Output = Result<Result<Principal, E>, StoreError>>,
+    ) -> Result<Result<Principal, E>, StoreError> {
+        if let Some(principal) = self.known.get(&hash)
+            && self.usable(&principal)
+        {
+            return Ok(Ok(principal));
+        }
+        let epoch = self.epoch.load(Ordering::SeqCst);
+        // A database that hangs would hold the request for as long as any statement may take.
+        let found = tokio::time::timeout(LOOKUP_LIMIT, looking).await.map_err(|_elapsed| StoreError::Unavailable)??;
+        if let Ok(principal) = &found
             && self.trusted.load(Ordering::SeqCst)
         {
             self.known.insert(hash, principal.clone());
@@ -183,7 +213,16 @@ mod tests {
                 permissions: Arc::default(),
                 version: self.version.load(Ordering::SeqCst),
                 valid_until: None,
+                session: None,
             }))
+        }
+
+        async fn authenticate_session(
+            &self,
+            _: &Verified,
+            _: &SessionSettings,
+        ) -> Result<Result<Principal, Refusal>, StoreError> {
+            Ok(Err(Refusal::Invalid))
         }
     }
 

@@ -8,7 +8,7 @@ const OPEN: [&str; 4] = ["/health", "/ready", "/api/v1/version", "/api/v1/auth/i
 const METHODS: &str = "GET, POST, PUT, DELETE, PATCH, OPTIONS";
 const REQUEST_HEADERS: &str = "Content-Type, Authorization, X-Request-ID, X-CSRF-Token, If-None-Match, If-Match, \
     Idempotency-Key";
-const RESPONSE_HEADERS: &str = "ETag, X-Request-ID, Retry-After";
+const RESPONSE_HEADERS: &str = "ETag, X-Request-ID, Retry-After, X-CSRF-Token";
 
 /// How a request stands to the list of origins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,11 @@ pub(super) enum Origin {
     Anybody,
     /// Not on the list: the browser keeps the answer from the page.
     Stranger,
+}
+
+/// Whether pages of this origin may call with credentials.
+pub(super) fn lists(listed: &[String], origin: &str) -> bool {
+    origin != "*" && listed.iter().any(|allowed| allowed == origin)
 }
 
 /// The decision for one request.
@@ -38,9 +43,7 @@ impl Cors {
         let any = listed.iter().any(|allowed| allowed == "*") || OPEN.contains(&path);
         let origin = match headers.get("origin") {
             None => Origin::Absent,
-            Some(origin) if listed.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes() && allowed != "*") => {
-                Origin::Listed(origin.clone())
-            }
+            Some(origin) if origin.to_str().is_ok_and(|origin| lists(listed, origin)) => Origin::Listed(origin.clone()),
             Some(_) if any => Origin::Anybody,
             Some(_) => Origin::Stranger,
         };

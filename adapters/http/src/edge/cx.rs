@@ -1,7 +1,9 @@
 //! What a handler knows of its request, and how it reads and changes state.
 
+use super::access::Principal;
 use super::limits::address_key;
 use super::reply::if_match_version;
+use super::sessions::{Current, presented};
 use super::{ApiError, BodyDigest, Reply};
 use crate::state::AppState;
 use actix_web::dev::Payload;
@@ -10,11 +12,13 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, web};
 use certctl_kernel::{Actor, ActorType, DomainError, RequestContext};
 use certctl_ports::Ambient;
 use certctl_rbac::Caller;
+use certctl_session::{Refusal, Session};
 use certctl_unit_of_work::{IdempotencyClaim, IdempotencyKey, StoredResponse, Stores};
 use data_encoding::HEXLOWER;
 use ring::digest;
 use serde::Serialize;
 use std::future::{Ready, ready};
+use std::sync::Arc;
 
 /// Facts that the pipeline found out; kept in the request's extensions.
 #[derive(Clone)]
@@ -44,6 +48,7 @@ pub(crate) struct Cx {
     state: web::Data<AppState>,
     request: HttpRequest,
     caller: Option<Caller>,
+    session: Option<Arc<Session>>,
     facts: RequestFacts,
 }
 
@@ -60,8 +65,9 @@ impl FromRequest for Cx {
             return ready(Err(ApiError::internal("the pipeline did not run")));
         };
         let caller = extensions.get::<Caller>().cloned();
+        let session = extensions.get::<Current>().map(|current| Arc::clone(&current.0));
         drop(extensions);
-        ready(Ok(Self { state, request: request.clone(), caller, facts }))
+        ready(Ok(Self { state, request: request.clone(), caller, session, facts }))
     }
 }
 
@@ -89,6 +95,29 @@ impl Cx {
     /// The caller where an operation also serves others (enrolment, discovery of sign-in).
     pub(crate) fn caller_if_any(&self) -> Option<&Caller> {
         self.caller.as_ref()
+    }
+
+    /// The session that the gate let in, when it was one.
+    pub(crate) fn current_session(&self) -> Option<&Session> {
+        self.session.as_deref()
+    }
+
+    /// The session that the request's cookie names, for operations that stand before the gate.
+    pub(crate) async fn presented_session(&self) -> Result<Result<Principal, Refusal>, ApiError> {
+        match presented(&self.request) {
+            Some(value) => self.state.session(&value, &self.facts, self.user_agent()).await,
+            None => Ok(Err(Refusal::Invalid)),
+        }
+    }
+
+    /// The request itself, for what has no name here.
+    pub(crate) const fn request(&self) -> &HttpRequest {
+        &self.request
+    }
+
+    /// What the client calls itself; empty when it does not say.
+    pub(crate) fn user_agent(&self) -> &str {
+        self.header("user-agent").unwrap_or_default()
     }
 
     /// The request's context under another actor, for operations that authenticate by their own means.

@@ -53,6 +53,8 @@ pub struct ApiError {
     pub(crate) extra: Map<String, Value>,
     pub(crate) retry_after: Option<u32>,
     pub(crate) quota: Option<Verdict>,
+    /// Why the presented session is not good, for the challenge of a 401.
+    pub(crate) session_cause: Option<&'static str>,
 }
 
 impl ApiError {
@@ -67,6 +69,7 @@ impl ApiError {
             extra: Map::new(),
             retry_after: None,
             quota: None,
+            session_cause: None,
         }
     }
 
@@ -91,6 +94,13 @@ impl ApiError {
     #[must_use]
     pub(crate) fn quota(mut self, verdict: Verdict) -> Self {
         self.quota = Some(verdict);
+        self
+    }
+
+    /// Adds why the session that was presented is not good.
+    #[must_use]
+    pub(crate) const fn because_of_session(mut self, cause: Option<&'static str>) -> Self {
+        self.session_cause = cause;
         self
     }
 
@@ -120,7 +130,13 @@ impl ApiError {
             }
         }
         if self.status == StatusCode::UNAUTHORIZED {
-            response.insert_header(("WWW-Authenticate", "Bearer realm=\"certctl\""));
+            let challenge = match self.session_cause {
+                None => "Bearer realm=\"certctl\"".to_owned(),
+                Some(cause) => {
+                    format!("Bearer realm=\"certctl\", error=\"invalid_token\", error_description=\"{cause}\"")
+                }
+            };
+            response.insert_header(("WWW-Authenticate", challenge));
         }
         response.insert_header(("Cache-Control", "no-store"));
         response.json(ErrorBody {

@@ -7,6 +7,7 @@ use super::cx::RequestFacts;
 use super::headers::Finish;
 use super::limits::{keep_tightest, quota_headers};
 use super::route::Gate;
+use super::sessions::{Current, FreshCsrf, guard_csrf, presented};
 use super::{ApiError, BodyDigest, Cx};
 use crate::state::AppState;
 use actix_web::body::{BoxBody, MessageBody};
@@ -241,9 +242,26 @@ pub(crate) async fn gated<B: MessageBody + 'static>(
     {
         let request_id = facts_of(&request).map(|facts| facts.request_id).unwrap_or_default();
         read_off(&mut request).await;
-        return Ok(request.into_response(error.respond(&request_id)));
+        return Ok(with_fresh_csrf(request.into_response(error.respond(&request_id))));
     }
-    next.call(request).await.map(ServiceResponse::map_into_boxed_body)
+    next.call(request).await.map(|response| with_fresh_csrf(response.map_into_boxed_body()))
+}
+
+/// Gives the browser the CSRF token of its session when it has another one, whatever became of the request: that is
+/// how pages go on after the token changed.
+fn with_fresh_csrf(mut response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+    let fresh = response.request().extensions().get::<FreshCsrf>().cloned();
+    // An answer that sets the cookies of another session, or takes them back, knows better.
+    let decided = response.response().cookies().any(|cookie| cookie.name() == super::cookies::CSRF);
+    if let Some(FreshCsrf { token, cookie }) = fresh.filter(|_| !decided) {
+        if let Ok(value) = actix_web::http::header::HeaderValue::from_str(&token) {
+            response.headers_mut().insert(HeaderName::from_static("x-csrf-token"), value);
+        }
+        if let Err(error) = response.response_mut().add_cookie(&cookie) {
+            tracing::error!(%error, "the CSRF cookie can't be written");
+        }
+    }
+    response
 }
 
 /// Bytes and time that a refused request's body may take.
@@ -286,6 +304,15 @@ fn facts_of(request: &ServiceRequest) -> Result<RequestFacts, ApiError> {
 pub(crate) async fn authenticate(state: &AppState, request: &ServiceRequest, gate: Gate) -> Result<(), ApiError> {
     let facts = facts_of(request)?;
     let optional = matches!(gate, Gate::Enrolment(_));
+    let mut cause = None;
+    if let Some(value) = presented(request.request()) {
+        let user_agent = request.headers().get("user-agent").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        match state.session(&value, &facts, user_agent).await? {
+            Ok(principal) => return admit_session(state, request, facts, principal).await,
+            // A key beside it may still be good.
+            Err(refusal) => cause = Some(refusal.cause()),
+        }
+    }
     let presented = match bearer(request.headers()) {
         Ok(presented) => presented,
         Err(_) if state.access.anonymous_admin() => {
@@ -294,6 +321,9 @@ pub(crate) async fn authenticate(state: &AppState, request: &ServiceRequest, gat
             return Ok(());
         }
         Err(_) if optional => return Ok(()),
+        Err(_) if cause.is_some() => {
+            return Err(ApiError::unauthenticated("Authentication required").because_of_session(cause));
+        }
         Err(error) => return Err(error),
     };
     let found = if optional {
@@ -306,8 +336,19 @@ pub(crate) async fn authenticate(state: &AppState, request: &ServiceRequest, gat
         identify(state, &facts, &presented, request.method(), request.path()).await?
     };
     let Some(principal) = found else {
-        return if optional { Ok(()) } else { Err(ApiError::unauthenticated("Invalid API key")) };
+        let unknown = || ApiError::unauthenticated("Invalid API key").because_of_session(cause);
+        return if optional { Ok(()) } else { Err(unknown()) };
     };
+    admit_caller(state, request, facts, principal).await
+}
+
+/// Counts the request against its principal's limit, and hands the caller on.
+async fn admit_caller(
+    state: &AppState,
+    request: &ServiceRequest,
+    facts: RequestFacts,
+    principal: Principal,
+) -> Result<(), ApiError> {
     if let Some(limiter) = &state.limits.principal {
         let key = format!("{}:{}", principal.actor.kind.as_str(), principal.actor.id);
         let caller = principal.clone().caller(facts.request_id.clone(), facts.source_ip.clone());
@@ -317,6 +358,29 @@ pub(crate) async fn authenticate(state: &AppState, request: &ServiceRequest, gat
     let caller = principal.caller(facts.request_id, facts.source_ip);
     request.extensions_mut().insert(caller);
     Ok(())
+}
+
+/// The same for a session, whose requests must come from our own pages where they change something.
+async fn admit_session(
+    state: &AppState,
+    request: &ServiceRequest,
+    facts: RequestFacts,
+    principal: Principal,
+) -> Result<(), ApiError> {
+    let session = principal.session.clone().ok_or_else(|| ApiError::internal("a session without a session"))?;
+    if let Err(error) = guard_csrf(state, request.request(), &session) {
+        let mut context = facts.nobody();
+        context.actor = session.actor.clone();
+        let source = session.id.clone();
+        let details = serde_json::json!({
+            "method": request.method().as_str(), "reason": "csrf", "session_id": session.id,
+        });
+        let event = || AuditEvent::new(Action::PermissionDenied, &context, request.path(), details);
+        state.tell_of("csrf", Some(&source), event).await;
+        return Err(error);
+    }
+    request.extensions_mut().insert(Current(session));
+    admit_caller(state, request, facts, principal).await
 }
 
 /// Whose credential was presented; nobody's counts as a failed sign-in. An address with too many of those is refused
@@ -420,6 +484,7 @@ pub(crate) async fn nothing_here(cx: Cx, request: actix_web::HttpRequest) -> Res
     if request.path().starts_with("/api/v1") && cx.caller_if_any().is_none() {
         let state = cx.state();
         let known = match bearer(request.headers()) {
+            _ if cx.presented_session().await?.is_ok() => true,
             Ok(key) => identify(state, cx.facts(), &key, request.method(), request.path()).await?.is_some(),
             Err(_) => state.access.anonymous_admin(),
         };

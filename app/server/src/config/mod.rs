@@ -20,6 +20,7 @@ use certctl_audit_log::VerifierKey;
 use certctl_http::Hsts;
 use certctl_http::edge::TrustedProxies;
 use certctl_kernel::Secret;
+use certctl_session::{SameSite, SessionSettings};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -57,7 +58,12 @@ pub(crate) struct Config {
     pub(crate) log_level: String,
     pub(crate) log_json: bool,
     pub(crate) demo: bool,
+    pub(crate) auth_type: &'static str,
     pub(crate) auth_none: bool,
+    pub(crate) sessions: SessionSettings,
+    pub(crate) session_key_retention: Duration,
+    pub(crate) session_key_rotation: Duration,
+    pub(crate) session_gc_interval: Duration,
     pub(crate) demo_residual_strict: bool,
     pub(crate) named_keys: Vec<NamedKey>,
     pub(crate) bootstrap_token: Option<Secret<String>>,
@@ -118,7 +124,8 @@ impl Config {
         let mut r = Reader::new(raw, data_dir_default);
         let demo = demo_acknowledged(&mut r, unix_now);
         let host = listen_host(&mut r);
-        let auth_none = auth_type(&mut r, host, demo);
+        let auth_type = auth_type(&mut r, host, demo);
+        let (sessions, session_key_retention) = sessions(&mut r);
         let named_keys = named_keys(&mut r, demo);
         let bootstrap_token = r.secret("BOOTSTRAP_TOKEN");
         if bootstrap_token.as_ref().is_some_and(|token| token.expose().len() < MIN_SECRET) {
@@ -172,7 +179,12 @@ impl Config {
             log_level: log_level(&mut r),
             log_json: r.choice("LOG_FORMAT") == "json",
             demo,
-            auth_none,
+            auth_type,
+            auth_none: auth_type == "none",
+            sessions,
+            session_key_retention,
+            session_key_rotation: r.duration("SESSION_SIGNING_KEY_ROTATION"),
+            session_gc_interval: r.duration("SESSION_GC_INTERVAL"),
             demo_residual_strict: r.flag("DEMO_MODE_RESIDUAL_STRICT"),
             named_keys,
             bootstrap_token,
@@ -249,7 +261,7 @@ fn listen_host(r: &mut Reader<'_>) -> IpAddr {
     })
 }
 
-fn auth_type(r: &mut Reader<'_>, host: IpAddr, demo: bool) -> bool {
+fn auth_type(r: &mut Reader<'_>, host: IpAddr, demo: bool) -> &'static str {
     match r.choice("AUTH_TYPE").as_str() {
         "none" => {
             if !host.is_loopback() && !demo {
@@ -258,18 +270,38 @@ fn auth_type(r: &mut Reader<'_>, host: IpAddr, demo: bool) -> bool {
                     "none on an address that others reach makes everybody an administrator; use api-key",
                 );
             }
-            true
+            "none"
         }
         "jwt" => {
-            r.problem("AUTH_TYPE", "jwt is gone: use api-key, or none behind a gateway that authenticates");
-            false
+            r.problem("AUTH_TYPE", "jwt is gone: use oidc, or none behind a gateway that authenticates");
+            "api-key"
         }
-        "oidc" => {
-            r.problem("AUTH_TYPE", "this build has no OpenID Connect yet; use api-key");
-            false
-        }
-        _ => false,
+        "oidc" => "oidc",
+        _ => "api-key",
     }
+}
+
+/// How sessions live, and how long a retired signing key verifies.
+fn sessions(r: &mut Reader<'_>) -> (SessionSettings, Duration) {
+    let (idle, absolute) = (r.duration("SESSION_IDLE_TIMEOUT"), r.duration("SESSION_ABSOLUTE_TIMEOUT"));
+    let retention = r.duration("SESSION_SIGNING_KEY_RETENTION");
+    if idle >= absolute {
+        r.problem("SESSION_ABSOLUTE_TIMEOUT", "must exceed CERTCTL_SESSION_IDLE_TIMEOUT");
+    }
+    if retention < absolute {
+        let reason = "is less than CERTCTL_SESSION_ABSOLUTE_TIMEOUT: sessions would end early when keys rotate";
+        r.problem("SESSION_SIGNING_KEY_RETENTION", reason);
+    }
+    let whole = |duration| time::Duration::try_from(duration).unwrap_or(time::Duration::MAX);
+    let settings = SessionSettings {
+        idle: whole(idle),
+        absolute: whole(absolute),
+        bind_ip: r.flag("SESSION_BIND_IP"),
+        bind_user_agent: r.flag("SESSION_BIND_USER_AGENT"),
+        max_per_user: r.number("SESSION_MAX_PER_USER"),
+        same_site: if r.choice("SESSION_SAMESITE") == "Strict" { SameSite::Strict } else { SameSite::Lax },
+    };
+    (settings, retention)
 }
 
 fn named_keys(r: &mut Reader<'_>, demo: bool) -> Vec<NamedKey> {

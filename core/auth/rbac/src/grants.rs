@@ -2,7 +2,7 @@
 
 use crate::{
     Caller, Grant, GrantedRole, Permission, RbacStore, Role, Scope, ScopeType, current, effective_permissions,
-    grant_source, guard_admins, guard_against_giving_more, reserved, resolve_role,
+    grant_source, guard_admins, guard_against_giving_more, reserved, resolve_role, rotate_csrf,
 };
 use certctl_audit::{Action, AuditEvent, AuditLog};
 use certctl_kernel::{Actor, ActorType, DomainError, FieldError, IdKind, Timestamp, timestamp};
@@ -174,6 +174,7 @@ pub async fn grant_role(
     } else {
         tx.put_grant(&grant).await?;
         guard_admins(before, tx.admins_until(now).await?)?;
+        rotate_csrf(tx, now, &caller.context, &grant.actor, None).await?;
         if let Some(old) = &stored {
             let times = [old.expires_at, grant.expires_at].map(|at| at.map(timestamp::to_rfc3339));
             details["changes"] = json!({"expires_at": times});
@@ -211,6 +212,9 @@ pub async fn revoke_role(
     let before = tx.admins_until(now).await?;
     tx.remove_grants(&held.iter().map(|grant| grant.id.clone()).collect::<Vec<_>>()).await?;
     guard_admins(before, tx.admins_until(now).await?)?;
+    if !held.is_empty() {
+        rotate_csrf(tx, now, &caller.context, &command.actor, None).await?;
+    }
     let mut details = json!({
         "actor_id": command.actor.id, "actor_type": command.actor.kind.as_str(), "role_id": role.id,
         "removed": held.iter().map(grant_details).collect::<Vec<_>>(),

@@ -3,6 +3,7 @@
 
 mod access;
 mod caller;
+mod csrf;
 mod expiry;
 mod explain;
 mod grants;
@@ -17,6 +18,7 @@ mod usage;
 
 pub use access::{Access, access_of};
 pub use caller::{Caller, EffectivePermission, builtin_grants, effective_permissions};
+pub use csrf::rotate_csrf;
 pub use expiry::{expire_grants, remove_demo_residue};
 pub use explain::{Deciding, Explain, Explanation, NearMiss, Obstacle, explain, explain_access};
 pub use grants::{GrantRole, RevokeRole, check_actor, grant_role, list_grants, parse_scope, revoke_role};

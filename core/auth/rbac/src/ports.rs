@@ -173,6 +173,14 @@ pub trait RbacStore: Send {
     /// For how long somebody who can sign in holds the administrator role everywhere.
     async fn admins_until(&mut self, now: Timestamp) -> Result<AdminsUntil, StoreError>;
 
+    /// Gives the live sessions of an actor, but one, another CSRF epoch; returns their ids.
+    async fn rotate_csrf_of(
+        &mut self,
+        actor: &Actor,
+        except: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Vec<Id>, StoreError>;
+
     /// Adds to the counts of use.
     async fn add_permission_uses(&mut self, uses: &[PermissionUse]) -> Result<(), StoreError>;
     /// What an actor used since `since`, by permission.

@@ -1,7 +1,10 @@
 //! Exchanging the roles of a principal in one step.
 
 use crate::grants::{check_expiry, grant_details, guard_grant, holder, require_actor, require_scope};
-use crate::{Caller, Grant, Permission, RbacStore, Scope, current, grant_source, guard_admins, reserved, resolve_role};
+use crate::{
+    Caller, Grant, Permission, RbacStore, Scope, current, grant_source, guard_admins, reserved, resolve_role,
+    rotate_csrf,
+};
 use certctl_audit::{Action, AuditEvent, AuditLog};
 use certctl_kernel::{Actor, DomainError, FieldError, IdKind, Timestamp};
 use certctl_ports::Ambient;
@@ -106,6 +109,9 @@ pub async fn replace_roles(
         tx.put_grant(grant).await?;
     }
     guard_admins(before, tx.admins_until(now).await?)?;
+    if !(leftover.is_empty() && added.is_empty()) {
+        rotate_csrf(tx, now, &caller.context, &command.actor, None).await?;
+    }
     let object = holder(&command.actor);
     for grant in &leftover {
         let mut details = grant_details(grant);

@@ -223,6 +223,10 @@ impl RbacStore for Memory {
         let ends = admins.map(|grant| grant.expires_at.map_or(AdminsUntil::ForGood, AdminsUntil::Until));
         Ok(ends.max().unwrap_or(AdminsUntil::Nobody))
     }
+    async fn rotate_csrf_of(&mut self, _: &Actor, _: Option<&str>, _: Timestamp) -> Result<Vec<Id>, StoreError> {
+        // Nobody has a browser here.
+        Ok(Vec::new())
+    }
     async fn add_permission_uses(&mut self, _: &[PermissionUse]) -> Result<(), StoreError> {
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! What goes by itself.
 
-use crate::{Collected, SessionError, SessionKeys, SessionStore, rotate_signing_key};
+use crate::{Collected, SessionError, SessionStore, rotate_signing_key};
 use certctl_audit::AuditLog;
 use certctl_kernel::{RequestContext, StoreError};
 use certctl_ports::{Ambient, Sealer};
@@ -37,9 +37,4 @@ pub async fn rotate_when_due(
     }
     rotate_signing_key(tx, ambient, sealer, context, false).await?;
     Ok(true)
-}
-
-/// Whether the key in memory is old enough to look whether it is due.
-pub fn rotation_may_be_due(keys: &SessionKeys, ambient: &Ambient, every: Duration) -> bool {
-    keys.age(ambient.now()).is_none_or(|age| age >= every)
 }

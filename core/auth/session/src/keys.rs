@@ -30,7 +30,6 @@ pub struct StoredSigningKey {
 /// An opened key.
 struct OpenKey {
     id: Id,
-    created_at: Timestamp,
     retired_at: Option<Timestamp>,
     compromised: bool,
     key: hmac::Key,
@@ -70,7 +69,6 @@ impl SessionKeys {
             open.push(OpenKey {
                 key: hmac::Key::new(hmac::HMAC_SHA256, &octets),
                 id: stored.id,
-                created_at: stored.created_at,
                 retired_at: stored.retired_at,
                 compromised: stored.compromised,
             });
@@ -82,11 +80,6 @@ impl SessionKeys {
     /// Whether the key is in memory.
     pub fn knows(&self, key_id: &str) -> bool {
         self.keys.load().iter().any(|key| key.id == key_id)
-    }
-
-    /// Age of the key that signs; `None` when there is none.
-    pub fn age(&self, now: Timestamp) -> Option<Duration> {
-        self.keys.load().iter().find(|key| key.retired_at.is_none()).map(|key| now - key.created_at)
     }
 
     /// The value for a cookie about `id`, and the id of the key.

@@ -14,12 +14,12 @@ mod model;
 mod ports;
 mod validate;
 
-pub use collect::{collect, rotate_when_due, rotation_may_be_due};
+pub use collect::{collect, rotate_when_due};
 pub use cookie::{CookieError, Purpose};
 pub use create::{Maker, create};
 pub use error::{Refusal, SessionError};
 pub use keys::{Rotation, SessionKeys, StoredSigningKey, Verified, ensure_signing_key, rotate_signing_key};
-pub use manage::{Whose, list_sessions, log_out, revoke_of, revoke_others, revoke_session, rotate_csrf};
+pub use manage::{Whose, list_sessions, log_out, revoke_of, revoke_others, revoke_session};
 pub use model::{Minted, NewSession, RevokedReason, SameSite, Session, SessionSettings, Standing, Way};
 pub use ports::{Collected, SessionFilter, SessionSecrets, SessionStore};
 pub use validate::{AuthenticatedSession, authenticate_session, check_binding};

@@ -4,7 +4,7 @@ use crate::{RevokedReason, Session, SessionFilter, SessionSettings, SessionStore
 use certctl_audit::{Action, AuditEvent, AuditLog};
 use certctl_kernel::{Actor, DomainError, ListQuery, Page, RequestContext};
 use certctl_ports::Ambient;
-use certctl_rbac::{Caller, Permission};
+use certctl_rbac::{Caller, Permission, RbacStore, rotate_csrf};
 use serde_json::json;
 
 /// Whose sessions to list.
@@ -102,7 +102,7 @@ pub async fn revoke_of(
 /// Ends the session that its browser gives up, and gives the actor's other sessions new CSRF tokens. Returns false when
 /// it had ended already.
 pub async fn log_out(
-    tx: &mut (impl SessionStore + AuditLog + ?Sized),
+    tx: &mut (impl SessionStore + RbacStore + AuditLog + ?Sized),
     ambient: &Ambient,
     context: &RequestContext,
     session: &Session,
@@ -111,28 +111,11 @@ pub async fn log_out(
     if !tx.revoke_session(&session.id, now, RevokedReason::Logout).await? {
         return Ok(false);
     }
-    let rotated = rotate_csrf(tx, ambient, context, &session.actor, Some(&session.id)).await?;
+    let rotated = rotate_csrf(tx, now, context, &session.actor, Some(&session.id)).await?;
     let details = json!({
         "session_id": session.id, "self_initiated": true, "csrf_rotated": rotated, "reason": RevokedReason::Logout.as_str(),
     });
     let event = AuditEvent::new(Action::SessionRevoked, context, &session.id, details);
     tx.record(event.by(session.actor.clone())).await?;
     Ok(true)
-}
-
-/// Gives the live sessions of an actor, but one, new CSRF tokens; their browsers are told with the next answer.
-/// Returns how many.
-pub async fn rotate_csrf(
-    tx: &mut (impl SessionStore + AuditLog + ?Sized),
-    ambient: &Ambient,
-    context: &RequestContext,
-    actor: &Actor,
-    except: Option<&str>,
-) -> Result<usize, DomainError> {
-    let rotated = tx.rotate_csrf_of(actor, except, ambient.now()).await?;
-    for id in &rotated {
-        let event = AuditEvent::new(Action::SessionCsrfRotated, context, id, json!({"session_id": id}));
-        tx.record(event.by(Actor::system())).await?;
-    }
-    Ok(rotated.len())
 }

@@ -92,13 +92,6 @@ pub trait SessionStore: Send {
     async fn revoke_sessions_of_provider(&mut self, provider_id: &str, at: Timestamp) -> Result<u64, StoreError>;
     /// Ends the oldest live sessions of an actor beyond `keep`; returns their ids.
     async fn revoke_oldest_sessions(&mut self, actor: &Actor, keep: i64, at: Timestamp) -> Result<Vec<Id>, StoreError>;
-    /// Gives the live sessions of an actor, but one, another CSRF epoch; returns their ids.
-    async fn rotate_csrf_of(
-        &mut self,
-        actor: &Actor,
-        except: Option<&str>,
-        now: Timestamp,
-    ) -> Result<Vec<Id>, StoreError>;
     /// Removes what is past its end: sessions past `now`, ended ones since `revoked_before`, keys retired before
     /// `keys_before` that no session names.
     async fn collect_sessions(
