@@ -93,6 +93,8 @@ need_just() {
 need_build_tools() {
   command -v cc >/dev/null 2>&1 || apt_need cc gcc "ring compiles C"
   apt_need /usr/include/stdio.h libc6-dev "C headers for ring"
+  apt_need /usr/include/openssl/ssl.h libssl-dev "josekit verifies tokens with the system's OpenSSL"
+  apt_need pkg-config pkg-config "finds the system's OpenSSL"
   apt_need git git "the version of the binaries names the commit"
   apt_need curl curl "downloads and checks"
 }
