@@ -90,10 +90,9 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    type Found = Result<Vec<String>, GroupsError>;
-
-    fn ok(names: &[&str]) -> Found {
-        Found::Ok(names.iter().map(|name| (*name).to_owned()).collect())
+    #[expect(clippy::unnecessary_wraps, reason = "what it is compared with is a result")]
+    fn ok(names: &[&str]) -> Result<Vec<String>, GroupsError> {
+        Ok(names.iter().map(|name| (*name).to_owned()).collect())
     }
 
     #[test]
