@@ -9,7 +9,9 @@ use serde_json::Value;
 use std::fmt::Write as _;
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::path::{HttpMethod, PathItem};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::{
     ComponentsBuilder, InfoBuilder, KnownFormat, License, ObjectBuilder, OpenApiBuilder, PathsBuilder, Ref, RefOr,
     Response, ResponseBuilder, Schema, SchemaFormat, Type,
@@ -54,6 +56,12 @@ pub fn document(routes: &[Route]) -> String {
                 .build(),
         ),
     );
+    let session = ApiKeyValue::with_description(
+        crate::edge::cookies::SESSION,
+        "A browser's session. Requests that change something also carry its CSRF token, from the cookie \
+         `__Host-certctl_csrf`, as `X-CSRF-Token`.",
+    );
+    components = components.security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(session)));
     let mut error_schemas = Vec::new();
     ErrorBody::schemas(&mut error_schemas);
     components = components.schema("ErrorBody", ErrorBody::schema()).schemas_from_iter(error_schemas);
@@ -69,11 +77,10 @@ pub fn document(routes: &[Route]) -> String {
             declare(&mut operation.responses.responses, status, text);
         }
         if !matches!(route.gate, Gate::Public(_)) {
-            operation.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>("api_key", [])]);
+            let either = ["api_key", "session"].map(|way| SecurityRequirement::new::<_, [&str; 0], &str>(way, []));
+            operation.security = Some(either.into());
             declare(&mut operation.responses.responses, "401", "No credential, or one that is not valid.");
-            if !matches!(route.gate, Gate::Authenticated) {
-                declare(&mut operation.responses.responses, "403", "The caller lacks the permission.");
-            }
+            declare(&mut operation.responses.responses, "403", "The caller lacks the permission or the CSRF token.");
         }
         if operation.request_body.is_some() {
             declare(&mut operation.responses.responses, "413", "The body is too large.");

@@ -15,7 +15,6 @@ use certctl_session::Session;
         (status = 204, description = "No session is left, whether or not there was one."),
         (status = 403, description = "Another site's page asked.", body = crate::edge::ErrorBody),
     ),
-    security(),
 )]
 pub(crate) async fn handler(cx: Cx) -> Result<HttpResponse, ApiError> {
     let mut response = HttpResponse::NoContent().insert_header(("Cache-Control", "no-store")).finish();
