@@ -40,6 +40,10 @@ openapi-check:
 api-check:
     scripts/api-check
 
+# Let pkilint, OpenSSL, GnuTLS and NSS judge every kind of certificate, CRL and OCSP answer; part of scripts/test.
+lint-check:
+    scripts/lint-check
+
 # Generate Python and TypeScript clients and let them make a round trip; part of scripts/test.
 client-check:
     scripts/client-check

@@ -4,14 +4,14 @@
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 
-# need_python_tool PACKAGE VERSION COMMAND REASON: sets `tool` to the folder of PACKAGE's commands, in a virtual environment
-# under ~/.cache/certctl-tools, outside the checkout.
+# need_python_tool PACKAGE VERSION COMMAND REASON [FLAG]: sets `tool` to the folder of PACKAGE's commands, in a virtual
+# environment under ~/.cache/certctl-tools, outside the checkout. It is there when COMMAND FLAG (--version) succeeds.
 need_python_tool() {
   apt_need python3 python3 "$1 is a Python program"
   python3 -c 'import ensurepip, venv' 2> /dev/null || apt_need /nonexistent-python3-venv python3-venv "$1 gets an environment of its own"
   local place=${XDG_CACHE_HOME:-$HOME/.cache}/certctl-tools/$1-$2
   tool=$place/bin
-  "$tool/$3" --version > /dev/null 2>&1 && return
+  "$tool/$3" "${5---version}" > /dev/null 2>&1 && return
   say "setup: installing $1 $2 ($4)"
   rm -rf "$place"
   mkdir -p "$(dirname "$place")"

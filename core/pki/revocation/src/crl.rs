@@ -86,7 +86,11 @@ pub async fn publish_crl(
     // First the counters, then the lines: a revocation that commits in between raises the revision above `built_from`.
     let counters = tx.crl_counters(&ca.id).await?;
     let lines = tx.crl_lines(&ca.id, counters.last_this_update).await?;
-    let this_update = (started_at - settings.backdate).max(ca.not_before).replace_nanosecond(0).unwrap_or(started_at);
+    // Backdated, but never before what the list tells of (RFC 5280 §5.1.2.6), and never in the future: another
+    // replica's clock may be ahead.
+    let newest = lines.iter().map(|line| line.revoked_at).max();
+    let this_update = newest.unwrap_or(ca.not_before).max(started_at - settings.backdate).max(ca.not_before);
+    let this_update = this_update.min(started_at).replace_nanosecond(0).unwrap_or(started_at);
     let next_update = (this_update + settings.crl_validity).min(ca.not_after);
     if next_update <= started_at {
         return Err(DomainError::conflict(
@@ -101,7 +105,7 @@ pub async fn publish_crl(
             .map_err(|error| DomainError::Internal { reason: format!("{}: {error}", line.serial_number) })?;
         entries.push(CrlEntry {
             serial,
-            revoked_at: line.revoked_at,
+            revoked_at: line.revoked_at.min(this_update),
             reason: line.reason.code(),
             invalidity_date: line.invalidity_date,
         });

@@ -34,7 +34,13 @@ pub fn answer(
     settings: &StatusSettings,
     now: Timestamp,
 ) -> Result<Answer, ErrorStatus> {
-    let this_update = (now - settings.backdate).replace_nanosecond(0).map_err(|_| ErrorStatus::InternalError)?;
+    let seconds = |at: Timestamp| at.replace_nanosecond(0).map_err(|_| ErrorStatus::InternalError);
+    // Backdated, but not before the revocation that the answer tells of.
+    let newest = statuses.iter().filter_map(|status| match status {
+        SerialStatus::Revoked { at, .. } => Some(*at),
+        SerialStatus::Good | SerialStatus::Unknown => None,
+    });
+    let this_update = seconds(newest.max().unwrap_or(now - settings.backdate).max(now - settings.backdate).min(now))?;
     let next_update = (this_update + settings.ocsp_validity).min(responder.not_after).min(responder.ca.not_after);
     if entries.len() != statuses.len() || next_update <= now {
         return Err(ErrorStatus::TryLater);
@@ -47,7 +53,7 @@ pub fn answer(
             cert_id: entry.raw.clone(),
             status: match status {
                 SerialStatus::Good => Status::Good,
-                SerialStatus::Revoked { at, reason } => Status::Revoked { at: *at, reason: reason.code() },
+                SerialStatus::Revoked { at, reason } => Status::Revoked { at: (*at).min(this_update), reason: reason.code() },
                 SerialStatus::Unknown => Status::Unknown,
             },
             this_update,
@@ -56,7 +62,7 @@ pub fn answer(
         .collect();
     let template = ResponseTemplate {
         answers,
-        produced_at: now.replace_nanosecond(0).map_err(|_| ErrorStatus::InternalError)?,
+        produced_at: seconds(now)?,
         responder_cert: Some(responder.cert_der.clone()),
         nonce,
     };

@@ -54,6 +54,11 @@ pub(crate) mod oid {
     pub const OCSP_NO_CHECK: Oid = Oid::new_unwrap("1.3.6.1.5.5.7.48.1.5");
     pub const OCSP_BASIC: Oid = Oid::new_unwrap("1.3.6.1.5.5.7.48.1.1");
     pub const OCSP_NONCE: Oid = Oid::new_unwrap("1.3.6.1.5.5.7.48.1.2");
+    pub const CLIENT_AUTH: Oid = Oid::new_unwrap("1.3.6.1.5.5.7.3.2");
+    pub const EMAIL_PROTECTION: Oid = Oid::new_unwrap("1.3.6.1.5.5.7.3.4");
+    pub const SERVER_AUTH: Oid = Oid::new_unwrap("1.3.6.1.5.5.7.3.1");
+    pub const TIME_STAMPING: Oid = Oid::new_unwrap("1.3.6.1.5.5.7.3.8");
+    pub const NAME_CONSTRAINTS: Oid = Oid::new_unwrap("2.5.29.30");
     pub const OCSP_SIGNING: Oid = Oid::new_unwrap("1.3.6.1.5.5.7.3.9");
     pub const CRL_NUMBER: Oid = Oid::new_unwrap("2.5.29.20");
     pub const CRL_REASON: Oid = Oid::new_unwrap("2.5.29.21");
@@ -155,12 +160,21 @@ pub(crate) fn signature_identifier(algorithm: SignatureAlgorithm) -> AlgorithmId
 
 /// Signs `tbs` (complete DER) and wraps it.
 pub(crate) fn sign(tbs: &[u8], key: &dyn SigningKey, what: &'static str) -> Result<Vec<u8>, Error> {
-    let signature = key.sign(tbs)?;
+    wrap(tbs, key.signature_algorithm(), &key.sign(tbs)?, what)
+}
+
+/// `tbs` (complete DER) with a signature; an empty one for what is to be linted first.
+pub(crate) fn wrap(
+    tbs: &[u8],
+    algorithm: SignatureAlgorithm,
+    signature: &[u8],
+    what: &'static str,
+) -> Result<Vec<u8>, Error> {
     let encode = || -> der::Result<Vec<u8>> {
         Signed {
             tbs: AnyRef::from_der(tbs)?,
-            algorithm: signature_identifier(key.signature_algorithm()),
-            signature: BitStringRef::from_bytes(&signature)?,
+            algorithm: signature_identifier(algorithm),
+            signature: BitStringRef::from_bytes(signature)?,
         }
         .to_der()
     };

@@ -3,7 +3,7 @@
 use crate::asn1::{self, Tbs, oid, signature_identifier};
 use crate::ca::IssuerFacts;
 use crate::key::{key_identifier, read_spki};
-use crate::{Der, Error, Serial};
+use crate::{Der, Error, Serial, lint};
 use certctl_kernel::Timestamp;
 use certctl_ports::{SignatureAlgorithm, SigningKey};
 use der::asn1::{AnyRef, Ia5String, OctetString};
@@ -70,8 +70,13 @@ pub(crate) fn check_issuer(
     Ok(())
 }
 
+/// Lints, then signs: no certificate of ours that breaks a rule ever carries a signature. Rule: `lint_failed`.
 pub(crate) fn sign(tbs: &[u8], key: &dyn SigningKey) -> Result<Der, Error> {
-    asn1::sign(tbs, key, "a certificate")
+    let unsigned = asn1::wrap(tbs, key.signature_algorithm(), &[], "a certificate")?;
+    match lint::refusal("the certificate", &lint::certificate(&unsigned)) {
+        Some(refusal) => Err(refusal),
+        None => asn1::sign(tbs, key, "a certificate"),
+    }
 }
 
 pub(crate) fn key_usage(usages: impl Into<FlagSet<KeyUsages>>) -> Result<Extension, Error> {

@@ -3,7 +3,7 @@
 use crate::asn1::{self, decode_extension, oid, signature_identifier};
 use crate::builder;
 use crate::ca::IssuerFacts;
-use crate::{Der, Error, Serial, serial, signature};
+use crate::{Der, Error, Serial, lint, serial, signature};
 use certctl_kernel::Timestamp;
 use certctl_ports::SigningKey;
 use der::Sequence;
@@ -61,7 +61,7 @@ struct TbsCrl<'a> {
     extensions: Option<Extensions>,
 }
 
-/// Builds and signs a list. The cost is linear in the number of entries.
+/// Builds, lints and signs a list, in this order. The cost is linear in the number of entries. Rule: `lint_failed`.
 pub fn build(template: &CrlTemplate, issuer: &IssuerFacts, key: &dyn SigningKey) -> Result<Der, Error> {
     if template.next_update <= template.this_update {
         return Err(Error::rule("crl_window", "nextUpdate must be later than thisUpdate"));
@@ -88,7 +88,12 @@ pub fn build(template: &CrlTemplate, issuer: &IssuerFacts, key: &dyn SigningKey)
         revoked: (!revoked.is_empty()).then_some(revoked),
         extensions: Some(vec![builder::authority_key_identifier(&issuer.ski)?, number]),
     };
-    asn1::sign(&asn1::write(&tbs, "a CRL")?, key, "a CRL")
+    let tbs = asn1::write(&tbs, "a CRL")?;
+    let unsigned = asn1::wrap(&tbs, key.signature_algorithm(), &[], "a CRL")?;
+    match lint::refusal("the CRL", &lint::crl(&unsigned)) {
+        Some(refusal) => Err(refusal),
+        None => asn1::sign(&tbs, key, "a CRL"),
+    }
 }
 
 pub(crate) fn reason(code: u8) -> Result<CrlReason, Error> {
@@ -137,32 +142,72 @@ pub struct CrlFacts {
     pub entries: Vec<(String, u8)>,
 }
 
-/// Reads a list and checks its signature under the CA's key; a list of another CA is refused.
-pub fn inspect(der: &[u8], issuer: &IssuerFacts) -> Result<CrlFacts, Error> {
-    signature::verify_object(der, &issuer.spki_der)?;
+/// A line as it stands in a list.
+pub(crate) struct ReadEntry {
+    pub(crate) serial: String,
+    pub(crate) at: Timestamp,
+    pub(crate) reason: Option<u8>,
+}
+
+/// A list as it stands in its octets.
+pub(crate) struct ReadCrl {
+    pub(crate) issuer_der: Vec<u8>,
+    pub(crate) is_v2: bool,
+    pub(crate) algorithms_agree: bool,
+    pub(crate) number: Option<String>,
+    pub(crate) has_authority: bool,
+    pub(crate) critical_extensions: bool,
+    pub(crate) empty_list: bool,
+    pub(crate) this_update: Timestamp,
+    pub(crate) next_update: Option<Timestamp>,
+    pub(crate) entries: Vec<ReadEntry>,
+}
+
+pub(crate) fn read(der: &[u8]) -> Result<ReadCrl, Error> {
     let signed: asn1::Signed<'_> = asn1::read(der, "CRL")?;
     let tbs_der = asn1::write(&signed.tbs, "a CRL")?;
     let tbs: TbsCrl<'_> = asn1::read(&tbs_der, "CRL")?;
-    if asn1::write(&tbs.issuer, "a name")? != issuer.subject_der {
-        return Err(Error::rule("crl_issuer", "the CRL names another issuer"));
-    }
     let extensions = tbs.extensions.unwrap_or_default();
     let number: Option<Uint> = decode_extension(&extensions, oid::CRL_NUMBER)?;
     let entries = tbs
         .revoked
-        .unwrap_or_default()
         .iter()
+        .flatten()
         .map(|entry| {
             let extensions = entry.extensions.as_deref().unwrap_or_default();
             let reason: Option<CrlReason> = decode_extension(extensions, oid::CRL_REASON)?;
-            let code = reason.map_or(0, |reason| reason as u32);
-            Ok((serial::canonical_octets(entry.serial.as_bytes())?, u8::try_from(code).unwrap_or(0)))
+            Ok(ReadEntry {
+                serial: serial::canonical_octets(entry.serial.as_bytes())?,
+                at: asn1::timestamp(entry.at)?,
+                reason: reason.map(|reason| u8::try_from(reason as u32).unwrap_or(u8::MAX)),
+            })
         })
         .collect::<Result<Vec<_>, Error>>()?;
-    Ok(CrlFacts {
+    Ok(ReadCrl {
+        issuer_der: asn1::write(&tbs.issuer, "a name")?,
+        is_v2: tbs.version == Version::V2,
+        algorithms_agree: tbs.signature == signed.algorithm,
         number: number.map(|number| serial::canonical_octets(number.as_bytes())).transpose()?,
+        has_authority: asn1::find_extension(&extensions, oid::AUTHORITY_KEY_IDENTIFIER)?.is_some(),
+        critical_extensions: extensions.iter().any(|extension| extension.critical),
+        empty_list: tbs.revoked.is_some_and(|list| list.is_empty()),
         this_update: asn1::timestamp(tbs.this_update)?,
         next_update: tbs.next_update.map(asn1::timestamp).transpose()?,
         entries,
+    })
+}
+
+/// Reads a list and checks its signature under the CA's key; a list of another CA is refused.
+pub fn inspect(der: &[u8], issuer: &IssuerFacts) -> Result<CrlFacts, Error> {
+    signature::verify_object(der, &issuer.spki_der)?;
+    let read = read(der)?;
+    if read.issuer_der != issuer.subject_der {
+        return Err(Error::rule("crl_issuer", "the CRL names another issuer"));
+    }
+    Ok(CrlFacts {
+        number: read.number,
+        this_update: read.this_update,
+        next_update: read.next_update,
+        entries: read.entries.into_iter().map(|entry| (entry.serial, entry.reason.unwrap_or(0))).collect(),
     })
 }

@@ -104,7 +104,7 @@ impl KeyFacts {
 fn unsupported(what: &str) -> Error {
     Error::rule(
         "key_unsupported",
-        format!("the public key's {what} is not supported; use RSA, ECDSA P-256 or P-384, or Ed25519"),
+        format!("the public key's {what} is not supported; use RSA, ECDSA P-256, P-384 or P-521, or Ed25519"),
     )
 }
 

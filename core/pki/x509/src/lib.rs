@@ -1,7 +1,7 @@
 //! X.509 as pure functions over bytes: requests, certificates, revocation lists, status answers and trust stores.
 //!
 //! Time, serial numbers and keys come in as values; nothing here reads the clock, files or the network. ASN.1 is read
-//! and written by the RustCrypto `der` family only, signatures are checked by `ring` only, and neither shows at the
+//! and written by the RustCrypto `der` family only, signatures are checked by `ring` (by `p521` for that curve), and neither shows at the
 //! boundary: callers see bytes, text and the types of this crate.
 
 mod asn1;
@@ -14,6 +14,7 @@ pub mod csr;
 mod error;
 mod key;
 pub mod leaf;
+pub mod lint;
 mod name;
 pub mod ocsp;
 pub mod pem;

@@ -1,10 +1,12 @@
-//! Signature checks, all through `ring`.
+//! Signature checks, through `ring`, and through `p521` for the one curve that `ring` lacks.
 
 use crate::Error;
-use crate::asn1::{self, Signed, oid};
+use crate::asn1::{self, HashAlgorithm, Signed, oid};
 use crate::key::{KeyFacts, KeyType, key_octets};
 use der::Encode;
 use der::asn1::AnyRef;
+use p521::ecdsa::signature::hazmat::PrehashVerifier as _;
+use p521::ecdsa::{Signature, VerifyingKey};
 use ring::signature::{self as ring_signature, UnparsedPublicKey, VerificationAlgorithm};
 use x509_cert::spki::AlgorithmIdentifierRef;
 
@@ -19,18 +21,53 @@ pub fn verify(spki_der: &[u8], message: &[u8], signature: &[u8]) -> bool {
         (KeyType::Ecdsa, _) => return false,
         (KeyType::Ed25519, _) => &ring_signature::ED25519,
     };
-    check(algorithm, spki_der, message, signature)
+    Check::Ring(algorithm).holds(spki_der, message, signature)
 }
 
-fn check(algorithm: &'static dyn VerificationAlgorithm, spki_der: &[u8], message: &[u8], signature: &[u8]) -> bool {
-    key_octets(spki_der).is_ok_and(|key| UnparsedPublicKey::new(algorithm, key).verify(message, signature).is_ok())
+/// How a signature is checked.
+#[derive(Clone, Copy)]
+enum Check {
+    Ring(&'static dyn VerificationAlgorithm),
+    /// ECDSA on P-521, which ring does not know, with this hash.
+    P521(HashAlgorithm),
+}
+
+/// Octets of a field element of P-521.
+const P521_FIELD: usize = 66;
+
+impl Check {
+    fn holds(self, spki_der: &[u8], message: &[u8], signature: &[u8]) -> bool {
+        let Ok(key) = key_octets(spki_der) else { return false };
+        match self {
+            Self::Ring(algorithm) => UnparsedPublicKey::new(algorithm, key).verify(message, signature).is_ok(),
+            Self::P521(hash) => {
+                let (Ok(key), Ok(signature)) = (VerifyingKey::from_sec1_bytes(key), p521_signature(signature)) else {
+                    return false;
+                };
+                // The hash counts as an integer: zeros in front change nothing and make it as long as the field.
+                let digest = hash.digest(message);
+                let mut padded = [0; P521_FIELD];
+                padded[P521_FIELD - digest.len()..].copy_from_slice(&digest);
+                key.verify_prehash(&padded, &signature).is_ok()
+            }
+        }
+    }
+}
+
+fn p521_signature(der: &[u8]) -> Result<Signature, p521::ecdsa::Error> {
+    Signature::from_der(der)
+}
+
+/// Whether the octets are a point of P-521 in uncompressed or compressed form, other than the one at infinity.
+pub(crate) fn is_p521_point(octets: &[u8]) -> bool {
+    VerifyingKey::from_sec1_bytes(octets).is_ok()
 }
 
 /// The algorithm that an identifier names for this key; MD5, SHA-1, DSA and RSA-PSS are refused by name.
 fn algorithm_for(
     identifier: &AlgorithmIdentifierRef<'_>,
     key: KeyFacts,
-) -> Result<&'static dyn VerificationAlgorithm, Error> {
+) -> Result<Check, Error> {
     let absent = identifier.parameters.is_none();
     let null = identifier.parameters == Some(AnyRef::NULL);
     let algorithm: &'static dyn VerificationAlgorithm = match (identifier.oid, key.key_type, key.size) {
@@ -42,20 +79,23 @@ fn algorithm_for(
         (oid::ECDSA_SHA256, KeyType::Ecdsa, 384) if absent => &ring_signature::ECDSA_P384_SHA256_ASN1,
         (oid::ECDSA_SHA384, KeyType::Ecdsa, 384) if absent => &ring_signature::ECDSA_P384_SHA384_ASN1,
         (oid::ED25519, KeyType::Ed25519, _) if absent => &ring_signature::ED25519,
+        (oid::ECDSA_SHA256, KeyType::Ecdsa, 521) if absent => return Ok(Check::P521(HashAlgorithm::Sha256)),
+        (oid::ECDSA_SHA384, KeyType::Ecdsa, 521) if absent => return Ok(Check::P521(HashAlgorithm::Sha384)),
+        (oid::ECDSA_SHA512, KeyType::Ecdsa, 521) if absent => return Ok(Check::P521(HashAlgorithm::Sha512)),
         (oid, _, _) => {
             let name = weak_name(oid).map_or_else(|| oid.to_string(), |name| format!("{name} ({oid})"));
             return Err(Error::rule(
                 "signature_algorithm",
                 format!(
                     "signature algorithm {name} is not accepted with a key of type {} {}; use SHA-256 or SHA-384, or \
-                     SHA-512 with RSA",
+                     SHA-512 with RSA or P-521",
                     key.algorithm(),
                     key.size
                 ),
             ));
         }
     };
-    Ok(algorithm)
+    Ok(Check::Ring(algorithm))
 }
 
 fn weak_name(oid: der::asn1::ObjectIdentifier) -> Option<&'static str> {
@@ -87,7 +127,7 @@ pub(crate) fn verify_signed(signed: &Signed<'_>, spki_der: &[u8]) -> Result<(), 
     let algorithm = algorithm_for(&signed.algorithm, KeyFacts::from_spki(spki_der)?)?;
     let message = signed.tbs.to_der().map_err(|_| Error::Encode("the signed part"))?;
     let signature = signed.signature.as_bytes().unwrap_or_default();
-    if check(algorithm, spki_der, &message, signature) {
+    if algorithm.holds(spki_der, &message, signature) {
         Ok(())
     } else {
         Err(Error::rule("signature_invalid", "the signature does not verify under the public key"))

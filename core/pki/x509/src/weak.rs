@@ -47,13 +47,14 @@ fn ec_findings(size: u32, point: &[u8]) -> Vec<String> {
     let expected = match size {
         256 => 65,
         384 => 97,
-        _ => {
-            return vec![format!("ECDSA P-{size} keys are not supported; use P-256 or P-384")];
-        }
+        _ => 133,
     };
     // Whether the point lies on the curve is checked by the signature check, which every caller makes.
     if point.len() != expected || point.first() != Some(&4) {
         return vec!["the elliptic-curve point must be uncompressed".to_owned()];
+    }
+    if size == 521 && !crate::signature::is_p521_point(point) {
+        return vec!["the public key is no point of P-521".to_owned()];
     }
     Vec::new()
 }

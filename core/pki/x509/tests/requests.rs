@@ -43,6 +43,9 @@ fn requests_made_by_openssl_are_read() {
         (&P256[..], "-sha384", "ECDSA", 256),
         (&["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384"], "-sha384", "ECDSA", 384),
         (&["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384"], "-sha256", "ECDSA", 384),
+        (&["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-521"], "-sha512", "ECDSA", 521),
+        (&["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-521"], "-sha384", "ECDSA", 521),
+        (&["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-521"], "-sha256", "ECDSA", 521),
         (&["-newkey", "ed25519"], "", "Ed25519", 256),
         (&["-newkey", "rsa:2048"], "-sha256", "RSA", 2048),
         (&["-newkey", "rsa:3072"], "-sha384", "RSA", 3072),
@@ -84,10 +87,12 @@ fn weak_hashes_and_altered_requests_have_no_valid_signature() {
     assert_eq!(refused(&request(&work, &rsa, "-sha1", "")), ["csr_signature"]);
     assert_eq!(refused(&request(&work, &P256, "-sha1", "")), ["csr_signature"]);
     assert_eq!(refused(&request(&work, &rsa, "-md5", "")), ["csr_signature"]);
-    let mut der = csr::parse(&request(&work, &P256, "-sha256", "")).expect("valid").der;
-    let place = der.windows(3).position(|window| window == b"www").expect("the name is there");
-    der[place] = b'v';
-    assert_eq!(refused(&pem::encode(pem::CERTIFICATE_REQUEST, &der)), ["csr_signature"]);
+    for newkey in [P256, ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-521"]] {
+        let mut der = csr::parse(&request(&work, &newkey, "-sha256", "")).expect("valid").der;
+        let place = der.windows(3).position(|window| window == b"www").expect("the name is there");
+        der[place] = b'v';
+        assert_eq!(refused(&pem::encode(pem::CERTIFICATE_REQUEST, &der)), ["csr_signature"]);
+    }
 }
 
 #[test]
@@ -96,7 +101,6 @@ fn weak_and_unsupported_keys_are_refused() {
     for newkey in [
         &["-newkey", "rsa:1024"][..],
         &["-newkey", "rsa:2047"],
-        &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-521"],
         &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp256k1"],
         &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-pkeyopt", "ec_param_enc:explicit"],
         &["-newkey", "ed448"],

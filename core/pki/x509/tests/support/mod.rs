@@ -146,6 +146,25 @@ impl Work {
     }
 }
 
+/// DER `SubjectPublicKeyInfo` of every kind of key that is certified, made by `openssl`, with its name.
+pub fn public_keys(work: &Work) -> Vec<(&'static str, Vec<u8>)> {
+    let kinds: [(&str, &[&str]); 5] = [
+        ("rsa", &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]),
+        ("p256", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]),
+        ("p384", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"]),
+        ("p521", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-521"]),
+        ("ed25519", &["-algorithm", "ED25519"]),
+    ];
+    kinds
+        .map(|(name, kind)| {
+            let (private, public) = (work.path("any.key"), work.path("any.pub"));
+            work.ok(&[&["genpkey"], kind, &["-out", &private]].concat());
+            work.ok(&["pkey", "-in", &private, "-pubout", "-outform", "DER", "-out", &public]);
+            (name, std::fs::read(&public).unwrap())
+        })
+        .into()
+}
+
 /// A fixed instant for builders; `openssl` is told to judge at the same instant where it judges time.
 pub fn now() -> Timestamp {
     Timestamp::from_unix_timestamp(1_800_000_000).unwrap()
