@@ -53,7 +53,9 @@ pub fn answer(
             cert_id: entry.raw.clone(),
             status: match status {
                 SerialStatus::Good => Status::Good,
-                SerialStatus::Revoked { at, reason } => Status::Revoked { at: (*at).min(this_update), reason: reason.code() },
+                SerialStatus::Revoked { at, reason } => {
+                    Status::Revoked { at: (*at).min(this_update), reason: reason.code() }
+                }
                 SerialStatus::Unknown => Status::Unknown,
             },
             this_update,

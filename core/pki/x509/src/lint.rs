@@ -93,11 +93,19 @@ fn lint_certificate(lint: &mut Lint, der: &[u8]) -> Result<(), Error> {
     let positive = serial.first().is_some_and(|octet| octet & 0x80 == 0) && serial.iter().any(|octet| *octet != 0);
     lint.need(positive && serial.len() <= 20, "serial", "a serial is positive and has 20 octets at most (§4.1.2.2)");
     lint.need(serial.len() >= 8, "serial_entropy", "a serial needs 64 random bits");
-    lint.need(tbs.signature == signed.algorithm, "signature_algorithms", "the two signature algorithms differ (§4.1.1.2)");
+    lint.need(
+        tbs.signature == signed.algorithm,
+        "signature_algorithms",
+        "the two signature algorithms differ (§4.1.1.2)",
+    );
     let null = tbs.signature.parameters == Some(AnyRef::NULL);
     let rsa = [oid::RSA_SHA256, oid::RSA_SHA384, oid::RSA_SHA512].contains(&tbs.signature.oid);
     let parameters = if rsa { null } else { tbs.signature.parameters.is_none() };
-    lint.need(parameters, "signature_parameters", "RSA signatures have NULL parameters, the others have none (RFC 5754)");
+    lint.need(
+        parameters,
+        "signature_parameters",
+        "RSA signatures have NULL parameters, the others have none (RFC 5754)",
+    );
 
     for (what, time) in [("notBefore", tbs.validity.not_before), ("notAfter", tbs.validity.not_after)] {
         let year = time.to_date_time().year();
@@ -127,10 +135,10 @@ fn lint_certificate(lint: &mut Lint, der: &[u8]) -> Result<(), Error> {
     lint.need(is_ca || !path_len, "path_len", "a path length belongs to a CA only (§4.2.1.9)");
 
     let usage = key_usage(lint, &extensions, key, is_ca);
-    let purposes = purposes(lint, &extensions, &usage, is_ca);
+    let purposes = purposes(lint, &extensions, usage, is_ca);
     identifiers(lint, &extensions, &spki_der, is_ca && tbs.issuer == tbs.subject)?;
     names(lint, &extensions, &subject_der, is_ca, &purposes)?;
-    addresses(lint, &extensions, &purposes)?;
+    addresses(lint, &extensions, &purposes);
     name_constraints(lint, &extensions, is_ca);
     Ok(())
 }
@@ -185,7 +193,7 @@ fn key_usage(lint: &mut Lint, extensions: &[Extension], key: KeyFacts, is_ca: bo
 fn purposes(
     lint: &mut Lint,
     extensions: &[Extension],
-    usage: &FlagSet<KeyUsages>,
+    usage: FlagSet<KeyUsages>,
     is_ca: bool,
 ) -> Vec<ObjectIdentifier> {
     let Some(ExtendedKeyUsage(purposes)) = lint.read::<ExtendedKeyUsage>(extensions, oid::EXTENDED_KEY_USAGE) else {
@@ -273,7 +281,7 @@ fn names(
     Ok(())
 }
 
-fn addresses(lint: &mut Lint, extensions: &[Extension], purposes: &[ObjectIdentifier]) -> Result<(), Error> {
+fn addresses(lint: &mut Lint, extensions: &[Extension], purposes: &[ObjectIdentifier]) {
     for (id, what) in [
         (oid::AUTHORITY_INFO_ACCESS, "authorityInfoAccess"),
         (oid::CRL_DISTRIBUTION_POINTS, "cRLDistributionPoints"),
@@ -308,7 +316,6 @@ fn addresses(lint: &mut Lint, extensions: &[Extension], purposes: &[ObjectIdenti
         lint.need(exempt.extn_value.as_bytes() == [5, 0], "no_rev_avail", "noRevAvail holds NULL (RFC 9608 §2)");
         lint.need(!asks && !has_points, "no_rev_avail", "noRevAvail excludes CRL and OCSP addresses (RFC 9608 §3)");
     }
-    Ok(())
 }
 
 fn name_constraints(lint: &mut Lint, extensions: &[Extension], is_ca: bool) {

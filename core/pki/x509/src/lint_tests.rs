@@ -299,7 +299,8 @@ fn c13_names_are_there_well_formed_normal_and_once() {
     };
     assert_eq!(dns(&["www.example.com"]), Vec::<&str>::new());
     assert_eq!(dns(&["www.example.com", "www.example.com"]), ["name_once"]);
-    for bad in ["WWW.example.com", ".example.com", " a.example", "a..example", "a_b.example", "192.0.2.1", "a.example."] {
+    for bad in ["WWW.example.com", ".example.com", " a.example", "a..example", "a_b.example", "192.0.2.1", "a.example."]
+    {
         assert!(dns(&["www.example.com", bad]).contains(&"name_form"), "{bad}");
     }
     // iPAddress of 5 octets.

@@ -64,10 +64,7 @@ pub(crate) fn is_p521_point(octets: &[u8]) -> bool {
 }
 
 /// The algorithm that an identifier names for this key; MD5, SHA-1, DSA and RSA-PSS are refused by name.
-fn algorithm_for(
-    identifier: &AlgorithmIdentifierRef<'_>,
-    key: KeyFacts,
-) -> Result<Check, Error> {
+fn algorithm_for(identifier: &AlgorithmIdentifierRef<'_>, key: KeyFacts) -> Result<Check, Error> {
     let absent = identifier.parameters.is_none();
     let null = identifier.parameters == Some(AnyRef::NULL);
     let algorithm: &'static dyn VerificationAlgorithm = match (identifier.oid, key.key_type, key.size) {
