@@ -18,6 +18,7 @@ mod export_pkcs12;
 mod get;
 pub(crate) mod issue;
 mod list;
+mod preview;
 mod renew;
 mod revoke;
 mod row;
@@ -34,6 +35,7 @@ pub(crate) fn routes() -> Vec<Route> {
         crate::route!(Gate::Objects(Permission::CertDelete), archive),
         crate::route!(Gate::Objects(Permission::CertRead), versions),
         crate::route!(Gate::Objects(Permission::CertIssue), issue),
+        crate::route!(Gate::Objects(Permission::CertIssue), preview),
         crate::route!(Gate::Objects(Permission::CertIssue), renew),
         crate::route!(Gate::Objects(Permission::CertEdit), deploy),
         crate::route!(Gate::Objects(Permission::CertRead), deployments),

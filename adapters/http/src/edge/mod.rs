@@ -24,7 +24,7 @@ pub use access_log::{AccessLog, AccessLogWriter, access_log};
 pub(crate) use body::{BodyDigest, JsonBody};
 pub use client_address::TrustedProxies;
 pub(crate) use cx::Cx;
-pub use error::{ApiError, ErrorBody};
+pub use error::{ApiError, ErrorBody, FieldErrorBody};
 pub(crate) use list::PageBody;
 pub use pipeline::outer;
 pub(crate) use query::QueryParams;

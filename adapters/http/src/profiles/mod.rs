@@ -11,6 +11,7 @@ mod create;
 mod delete;
 mod get;
 mod list;
+mod patch;
 mod update;
 
 /// The operations of this room.
@@ -20,6 +21,7 @@ pub(crate) fn routes() -> Vec<Route> {
         crate::route!(Gate::Permission(Permission::ProfileEdit), create),
         crate::route!(Gate::Scoped(Permission::ProfileRead, ScopeType::Profile), get),
         crate::route!(Gate::Scoped(Permission::ProfileEdit, ScopeType::Profile), update),
+        crate::route!(Gate::Scoped(Permission::ProfileEdit, ScopeType::Profile), patch),
         crate::route!(Gate::Scoped(Permission::ProfileDelete, ScopeType::Profile), delete),
     ]
 }

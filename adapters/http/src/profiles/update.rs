@@ -122,6 +122,11 @@ enum Answer {
     ),
 )]
 pub(crate) async fn handler(cx: Cx, body: JsonBody<Input>) -> Result<HttpResponse, ApiError> {
+    change(&cx, body).await
+}
+
+/// PUT leaves absent members as they are, as existing clients rely on, and so is what PATCH does.
+pub(super) async fn change(cx: &Cx, body: JsonBody<Input>) -> Result<HttpResponse, ApiError> {
     let (id, caller, expected_version) = (cx.path("id")?, cx.caller()?, cx.expected_version()?);
     let input = body.value;
     let command = UpdateProfile {

@@ -25,6 +25,7 @@ mod jobs;
 mod migrate;
 mod org;
 mod pki;
+mod pki_issuing;
 mod platform;
 mod policy;
 mod rate_limits;

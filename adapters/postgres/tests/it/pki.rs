@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 /// openssl judges by the machine's clock, so the test's stands where that one does.
 #[expect(clippy::disallowed_methods, reason = "the judge's clock can't be set")]
-async fn prepared() -> TestDatabase {
+pub async fn prepared() -> TestDatabase {
     let db = TestDatabase::new().await;
     let now = time::OffsetDateTime::now_utc();
     db.clock.set(now.replace_nanosecond(0).expect("zero is in range"));
@@ -29,7 +29,7 @@ async fn prepared() -> TestDatabase {
 }
 
 /// The edge with a local CA behind it, hearing every change.
-fn config(db: &TestDatabase) -> AppConfig {
+pub fn config(db: &TestDatabase) -> AppConfig {
     let state: Arc<AppState> = crate::edge::config(db).state.into_inner();
     let state = Arc::try_unwrap(state).unwrap_or_else(|_| panic!("nobody else has the state yet"));
     let sealer = crate::ca::sealer();
@@ -73,11 +73,13 @@ macro_rules! fetch {
     }};
 }
 
-fn get(path: &str) -> TestRequest {
+pub(crate) use {administrator, service};
+
+pub fn get(path: &str) -> TestRequest {
     TestRequest::with_uri(path)
 }
 
-fn openssl(folder: &Path, arguments: &str) -> (bool, String) {
+pub fn openssl(folder: &Path, arguments: &str) -> (bool, String) {
     let output = Command::new("openssl")
         .args(arguments.split(' '))
         .current_dir(folder)
@@ -87,7 +89,7 @@ fn openssl(folder: &Path, arguments: &str) -> (bool, String) {
     (output.status.success(), text)
 }
 
-fn put(folder: &Path, name: &str, octets: &[u8]) {
+pub fn put(folder: &Path, name: &str, octets: &[u8]) {
     fs::write(folder.join(name), octets).expect("a file");
 }
 

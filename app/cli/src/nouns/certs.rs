@@ -3,6 +3,7 @@
 use super::crud::{CREATE, GET, LIST, UPDATE, id_in, list, paging, the_id, with_id};
 use super::inventory::{deliver, with_out};
 use super::issue::{ISSUE, after_renewal, client_and_deadline, job_ids, member, status_of, wait_flag};
+use super::preview::PREVIEW;
 use super::{Field, Kind, Needs, Noun, Verb, noun};
 use crate::ask;
 use crate::failure::Failure;
@@ -84,6 +85,7 @@ pub(crate) static CERTS: Noun = Noun {
         &GET,
         &CREATE_CERT,
         &ISSUE,
+        &PREVIEW,
         &RENEW,
         &REVOKE,
         &ARCHIVE,

@@ -11,6 +11,7 @@ mod inventory;
 mod issue;
 mod jobs;
 mod local;
+mod preview;
 mod roles;
 mod sign_in;
 

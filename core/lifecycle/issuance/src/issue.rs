@@ -1,5 +1,6 @@
 //! One function issues.
 
+use crate::preview::csr_errors;
 use crate::{IssuanceFacts, IssuanceStore};
 use certctl_approval::{
     ApprovalRequest, ApprovalSettings, ApprovalState, ApprovalStore, Subject, consume, request_issuance,
@@ -7,7 +8,8 @@ use certctl_approval::{
 };
 use certctl_audit::{Action, AuditEvent, AuditLog};
 use certctl_ca::{
-    ApprovalFacts, AuthorizedLeaf, CaStore, CertificateFacts, Lend, PolicyInput, ProfileFacts, authorize, verify_leaf,
+    ApprovalFacts, AuthorizedLeaf, CaStore, CertificateFacts, IssuingFacts, Lend, PolicyInput, ProfileFacts, authorize,
+    refusals, verify_leaf,
 };
 use certctl_inventory::{Certificate, CertificateStatus, CertificateStore, CertificateVersion};
 use certctl_jobs::JobStore;
@@ -16,11 +18,11 @@ use certctl_port_issuer::{IssuedCertificate, IssuerRegistry};
 use certctl_ports::{Ambient, Announcer};
 use certctl_rbac::{Caller, Permission, Scope};
 use certctl_renewal::renewal_instant;
-use certctl_x509::csr::{self, ParsedCsr};
+use certctl_x509::csr::{self, CsrError, ParsedCsr, UnsoundCsr};
 use certctl_x509::{Serial, certificate, chain, pem};
 use serde_json::json;
 
-const APPROVAL_REQUIRED: &str = "approval_required";
+pub(crate) const APPROVAL_REQUIRED: &str = "approval_required";
 
 /// A request for a new version.
 #[derive(Debug, Clone)]
@@ -61,7 +63,12 @@ pub async fn issue_from_csr(
     cmd: IssueFromCsr,
 ) -> Result<Outcome, DomainError> {
     // Before anything is locked: reading a hostile request may take a while.
-    let request = csr::parse(&cmd.csr_pem).map_err(unreadable)?;
+    let (request, unsound) = match csr::examine(&cmd.csr_pem) {
+        Ok(request) => (request, Vec::new()),
+        // What it says is held to the policy as well, so that everything that is wrong is told at once.
+        Err(UnsoundCsr { errors, readable: Some(read) }) if !is_malformed(&errors) => (*read, csr_errors(errors)),
+        Err(unsound) => return Err(unreadable(unsound.errors)),
+    };
     let not_found = || DomainError::not_found("certificate", cmd.certificate_id.clone());
     let certificate = tx.certificate_for_update(&cmd.certificate_id).await?.ok_or_else(not_found)?;
     if cmd.job_id.is_none() {
@@ -77,6 +84,10 @@ pub async fn issue_from_csr(
         (Some(_), Some(profile)) => ProfileFacts::Found(profile),
         (Some(id), None) => ProfileFacts::Missing(id),
     };
+    if !unsound.is_empty() {
+        let input = policy_input(ambient, &certificate, facts, issuer.facts(), &request, key_barred, None);
+        return Err(DomainError::Unprocessable(with_refusals(unsound, refusals(&input))));
+    }
     let answered = answered_job(tx, &certificate, &cmd).await?;
     let subject = match &profile {
         Some(profile) if profile.requires_approval => Subject::of(&certificate),
@@ -95,21 +106,9 @@ pub async fn issue_from_csr(
         }
         None => None,
     };
-    let decision = authorize(&PolicyInput {
-        certificate: CertificateFacts {
-            id: &certificate.id,
-            common_name: &certificate.common_name,
-            sans: &certificate.sans,
-        },
-        profile: facts,
-        issuer: issuer.facts(),
-        csr: &request,
-        key_barred,
-        approval: approval.as_ref().map(facts_of),
-        requested_lifetime: None,
-        now: ambient.now(),
-        serial: draw_serial(ambient),
-    });
+    let approved = approval.as_ref().map(facts_of);
+    let decision =
+        authorize(&policy_input(ambient, &certificate, facts, issuer.facts(), &request, key_barred, approved));
     let authorization = match (decision, subject) {
         (Ok(authorization), _) => authorization,
         // Only what would be issued otherwise is worth a person's time.
@@ -190,15 +189,55 @@ pub async fn record_refusal(
     Ok(true)
 }
 
-fn unreadable(errors: Vec<csr::CsrError>) -> DomainError {
-    let malformed = errors.iter().any(|error| error.code == "csr_malformed");
-    let errors = errors.into_iter().map(|error| FieldError::new("csr_pem", error.code, error.message)).collect();
+fn policy_input<'a>(
+    ambient: &Ambient,
+    certificate: &'a Certificate,
+    profile: ProfileFacts<'a>,
+    issuer: &'a IssuingFacts,
+    csr: &'a ParsedCsr,
+    key_barred: bool,
+    approval: Option<ApprovalFacts<'a>>,
+) -> PolicyInput<'a> {
+    PolicyInput {
+        certificate: CertificateFacts {
+            id: &certificate.id,
+            common_name: &certificate.common_name,
+            sans: &certificate.sans,
+        },
+        profile,
+        issuer,
+        csr,
+        key_barred,
+        approval,
+        requested_lifetime: None,
+        now: ambient.now(),
+        serial: draw_serial(ambient),
+    }
+}
+
+fn is_malformed(errors: &[CsrError]) -> bool {
+    errors.iter().any(|error| error.code == "csr_malformed")
+}
+
+fn unreadable(errors: Vec<CsrError>) -> DomainError {
+    let malformed = is_malformed(&errors);
+    let errors = csr_errors(errors);
     if malformed { DomainError::Validation(errors) } else { DomainError::Unprocessable(errors) }
 }
 
+/// What the request breaks and what policy says; an approval is worth asking for once nothing else is wrong.
+fn with_refusals(mut errors: Vec<FieldError>, policy: Vec<FieldError>) -> Vec<FieldError> {
+    errors.extend(policy.into_iter().filter(|error| error.code != APPROVAL_REQUIRED));
+    errors
+}
+
 fn scopes(certificate: &Certificate) -> Vec<Scope> {
-    let mut scopes = vec![Scope::Issuer(certificate.issuer_id.clone())];
-    scopes.extend(certificate.certificate_profile_id.clone().map(Scope::Profile));
+    scopes_of(&certificate.issuer_id, certificate.certificate_profile_id.as_deref())
+}
+
+pub(crate) fn scopes_of(issuer_id: &str, profile_id: Option<&str>) -> Vec<Scope> {
+    let mut scopes = vec![Scope::Issuer(issuer_id.to_owned())];
+    scopes.extend(profile_id.map(|id| Scope::Profile(id.to_owned())));
     scopes
 }
 
@@ -215,7 +254,7 @@ fn check_state(certificate: &Certificate) -> Result<(), DomainError> {
     }
 }
 
-fn draw_serial(ambient: &Ambient) -> Serial {
+pub(crate) fn draw_serial(ambient: &Ambient) -> Serial {
     loop {
         if let Some(serial) = Serial::from_random(ambient.octets()) {
             return serial;

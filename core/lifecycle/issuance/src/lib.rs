@@ -6,9 +6,11 @@
 mod issue;
 mod orphan;
 mod ports;
+mod preview;
 mod test;
 
 pub use issue::{IssueFromCsr, Outcome, issue_from_csr, record_refusal};
 pub use orphan::record_orphan;
 pub use ports::{IssuanceFacts, IssuanceStore};
+pub use preview::{Preview, PreviewIssuance, Subject as PreviewSubject, preview_issuance};
 pub use test::{record_failed_test, test_issuer};

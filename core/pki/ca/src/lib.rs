@@ -15,7 +15,7 @@ pub use config::{CaFiles, LOCAL_CA_KIND, LocalCaConfig, StatusUrls};
 pub use leaf::leaf_template;
 pub use policy::{
     ApprovalFacts, AuthorizedLeaf, CertificateFacts, IssuanceAuthorization, IssuingFacts, PolicyInput, ProfileFacts,
-    authorize,
+    authorize, refusals,
 };
 pub use ports::{CaStore, CaTransaction, Lend};
 pub use record::{CaKey, CaKind, CaRecord, CaState, IssuerSettings, Orphan};

@@ -169,6 +169,11 @@ impl IssuanceAuthorization {
     }
 }
 
+/// Every rule that the request breaks, for one that is refused anyway: it says what else is wrong, and never authorizes.
+pub fn refusals(input: &PolicyInput<'_>) -> Vec<FieldError> {
+    authorize(input).err().unwrap_or_default()
+}
+
 struct Refusals(Vec<FieldError>);
 
 impl Refusals {

@@ -65,14 +65,34 @@ struct RequestInfo<'a> {
     attributes: Option<Attributes>,
 }
 
+/// A request that breaks rules, with what could be read of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnsoundCsr {
+    /// Every rule that it breaks.
+    pub errors: Vec<CsrError>,
+    /// What it says, for telling what else speaks against it; never to be certified. None when it says nothing.
+    pub readable: Option<Box<ParsedCsr>>,
+}
+
+impl From<CsrError> for UnsoundCsr {
+    fn from(error: CsrError) -> Self {
+        Self { errors: vec![error], readable: None }
+    }
+}
+
 /// Reads a request in PEM and reports everything that is wrong with it at once, as far as it is readable.
 pub fn parse(text: &str) -> Result<ParsedCsr, Vec<CsrError>> {
-    let der = request_der(text).map_err(|error| vec![error])?;
-    let signed: Signed<'_> = asn1::read(&der, "request").map_err(|e| vec![CsrError::malformed(e.to_string())])?;
-    let info_der = asn1::write(&signed.tbs, "a request").map_err(|e| vec![CsrError::malformed(e.to_string())])?;
-    let info: RequestInfo<'_> =
-        asn1::read(&info_der, "request").map_err(|e| vec![CsrError::malformed(e.to_string())])?;
-    let spki_der = asn1::write(&info.spki, "a key").map_err(|e| vec![CsrError::malformed(e.to_string())])?;
+    examine(text).map_err(|unsound| unsound.errors)
+}
+
+/// The same, with what could be read of a request that breaks rules.
+pub fn examine(text: &str) -> Result<ParsedCsr, UnsoundCsr> {
+    let malformed = |error: Error| CsrError::malformed(error.to_string());
+    let der = request_der(text)?;
+    let signed: Signed<'_> = asn1::read(&der, "request").map_err(malformed)?;
+    let info_der = asn1::write(&signed.tbs, "a request").map_err(malformed)?;
+    let info: RequestInfo<'_> = asn1::read(&info_der, "request").map_err(malformed)?;
+    let spki_der = asn1::write(&info.spki, "a key").map_err(malformed)?;
 
     let mut errors: Vec<CsrError> =
         weak::findings(&spki_der).into_iter().map(|message| CsrError::new("key_weak", message)).collect();
@@ -98,19 +118,20 @@ pub fn parse(text: &str) -> Result<ParsedCsr, Vec<CsrError>> {
         Extensions::new()
     });
     let sans = requested_names(&extensions, &mut errors);
-    let key = KeyFacts::from_spki(&spki_der);
-    match key {
-        Ok(key) if errors.is_empty() => Ok(ParsedCsr {
-            pem: pem::encode(pem::CERTIFICATE_REQUEST, &der),
-            spki_sha256: sha256_hex(&spki_der),
-            spki_der,
-            key,
-            common_name,
-            sans,
-            requested_extensions: extensions.iter().map(|extension| extension.extn_id.to_string()).collect(),
-            der,
-        }),
-        _ => Err(errors),
+    // A key of an unknown kind was reported as weak.
+    let read = KeyFacts::from_spki(&spki_der).ok().map(|key| ParsedCsr {
+        pem: pem::encode(pem::CERTIFICATE_REQUEST, &der),
+        spki_sha256: sha256_hex(&spki_der),
+        spki_der,
+        key,
+        common_name,
+        sans,
+        requested_extensions: extensions.iter().map(|extension| extension.extn_id.to_string()).collect(),
+        der,
+    });
+    match read {
+        Some(read) if errors.is_empty() => Ok(read),
+        read => Err(UnsoundCsr { errors, readable: read.map(Box::new) }),
     }
 }
 
