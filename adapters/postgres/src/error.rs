@@ -62,6 +62,9 @@ const TABLES: &[&str] = &[
     "roles_",
     "revocations_",
     "ca_certificates_",
+    "oidc_providers_",
+    "group_role_mappings_",
+    "users_",
 ];
 
 /// `certificates_owner_id_fkey` → `owner_id`: the tables are plural words without underscores or listed here.

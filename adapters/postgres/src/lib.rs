@@ -15,6 +15,7 @@ mod issuers;
 mod jobs;
 mod listener;
 mod migrate;
+mod oidc;
 mod org;
 mod paging;
 mod platform;
@@ -29,6 +30,7 @@ mod stats;
 mod status;
 mod targets;
 mod unit_of_work;
+mod users;
 mod work;
 
 pub use listener::{Listener, Notice};

@@ -17,7 +17,7 @@ const ROLE: &str = "SELECT r.id, r.tenant_id, r.name, r.description, r.system, r
 const GRANT: &str = "id, tenant_id, actor_type, actor_id, role_id, scope_type, scope_id, source, granted_by, \
      granted_at, expires_at";
 
-fn scope(row: &Row, kind: usize, id: usize) -> Result<Scope, StoreError> {
+pub(crate) fn scope(row: &Row, kind: usize, id: usize) -> Result<Scope, StoreError> {
     ScopeType::parse(row.get(kind))
         .and_then(|kind| Scope::from_parts(kind, row.get(id)))
         .ok_or_else(|| StoreError::Internal { reason: "a stored scope is not one".to_owned() })

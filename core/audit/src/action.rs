@@ -89,6 +89,7 @@ actions! {
     OidcBackChannelLogoutFailed = "auth.oidc_back_channel_logout_failed", Auth, "session";
     OidcProviderCreated = "auth.oidc_provider_created", Auth, "oidc_provider";
     OidcProviderUpdated = "auth.oidc_provider_updated", Auth, "oidc_provider";
+    OidcProviderArchived = "auth.oidc_provider_archived", Auth, "oidc_provider";
     OidcProviderDeleted = "auth.oidc_provider_deleted", Auth, "oidc_provider";
     OidcProviderRefreshed = "auth.oidc_provider_refreshed", Auth, "oidc_provider";
     OidcProviderTested = "auth.oidc_provider_tested", Auth, "oidc_provider";
@@ -100,6 +101,7 @@ actions! {
     SessionRevoked = "auth.session_revoked", Auth, "session";
     SessionsRevokedForActor = "auth.sessions_revoked_for_actor", Auth, "session";
     SessionsRevokedExceptCurrent = "auth.sessions_revoked_all_except_current", Auth, "session";
+    SessionsRevokedForProvider = "auth.sessions_revoked_for_provider", Auth, "oidc_provider";
     SessionCsrfRotated = "auth.session_csrf_rotated", Auth, "session";
     SessionIpMismatch = "auth.session_ip_mismatch", Auth, "session";
     SessionUserAgentMismatch = "auth.session_ua_mismatch", Auth, "session";
@@ -114,6 +116,7 @@ actions! {
     UserDeactivated = "auth.user_deactivated", Auth, "user";
     UserDeactivateSelfRejected = "auth.user_deactivate_self_rejected", Auth, "user";
     UserReactivated = "auth.user_reactivated", Auth, "user";
+    UserExported = "user.export_pii", Auth, "user";
     UserPurgePii = "user.purge_pii", Auth, "user";
     ApprovalRequested = "approval_requested", Auth, "approval_request";
     ApprovalProfileEditRequested = "approval_profile_edit_requested", Auth, "approval_request";

@@ -48,6 +48,10 @@ pub trait Stores:
     + certctl_issuance::IssuanceStore
     + certctl_revocation::StatusStore
     + certctl_secrets::SecretStore
+    + certctl_secrets::InstallationSecretStore
+    + certctl_oidc::OidcStore
+    + certctl_user::UserStore
+    + certctl_user::TraceStore
     + certctl_stats::StatsStore
 {
 }

@@ -16,13 +16,16 @@ mod info;
 mod key;
 mod list_actors;
 mod list_keys;
+mod mappings;
 mod me;
 mod permissions;
+mod providers;
 mod roles;
 mod rotate_key;
 mod runtime_config;
 pub(crate) mod sessions;
 mod update_key;
+mod users;
 
 pub use authenticator::KeyAuthenticator;
 pub use bootstrap::Bootstrap;
@@ -48,6 +51,9 @@ pub(crate) fn routes() -> Vec<Route> {
     routes.extend(roles::routes());
     routes.extend(grants::routes());
     routes.extend(sessions::routes());
+    routes.extend(providers::routes());
+    routes.extend(mappings::routes());
+    routes.extend(users::routes());
     routes
 }
 

@@ -10,8 +10,10 @@ use serde_json::{Value, json};
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
-const OLD: &str = "0123456789abcdef0123456789abcdef";
-const NEW: &str = "fedcba9876543210fedcba9876543210";
+/// A passphrase.
+pub const OLD: &str = "0123456789abcdef0123456789abcdef";
+/// Another one.
+pub const NEW: &str = "fedcba9876543210fedcba9876543210";
 const COLUMN: SealedColumn = SealedColumn::ISSUER_CONFIG;
 const PLAIN: &[u8] = br#"{"password":"hunter2"}"#;
 /// `PLAIN` as the Go certctl sealed it under `OLD`, made with Python's cryptography: first form with a nonce that looks
@@ -19,7 +21,8 @@ const PLAIN: &[u8] = br#"{"password":"hunter2"}"#;
 const V1: &str = "04000102030405060708090a9b0ee7e3b0f433b6787f79927d8205fb28022474945101f3815376b1e67ba6f5c639f39f01c7";
 const V2: &str = "02000102030405060708090a0b0c0d0e0f04000102030405060708090ad79fce203a3d86d25cf03bf17f82dcbea32b3db23284833e434a958d96ff16397061c213386f";
 
-fn ring(keys: &[(&str, &str)]) -> Keyring {
+/// A keyring of these keys, weakly derived so that tests are quick.
+pub fn ring(keys: &[(&str, &str)]) -> Keyring {
     let masters: Vec<MasterKey> = keys
         .iter()
         .map(|(id, passphrase)| MasterKey { id: (*id).to_owned(), passphrase: Secret::new((*passphrase).to_owned()) })

@@ -93,7 +93,7 @@ pub(crate) async fn require_actor(tx: &mut (impl RbacStore + ?Sized), actor: &Ac
 }
 
 /// Whether the object of the scope exists.
-pub(crate) async fn require_scope(tx: &mut (impl RbacStore + ?Sized), scope: &Scope) -> Result<(), DomainError> {
+pub async fn require_scope(tx: &mut (impl RbacStore + ?Sized), scope: &Scope) -> Result<(), DomainError> {
     if tx.scope_known(scope).await? {
         return Ok(());
     }
@@ -105,7 +105,7 @@ pub(crate) async fn require_scope(tx: &mut (impl RbacStore + ?Sized), scope: &Sc
 }
 
 /// All that a grant of `role` with `scope` would permit must be the caller's own.
-pub(crate) async fn guard_grant(
+pub async fn guard_grant(
     tx: &mut (impl RbacStore + ?Sized),
     caller: &Caller,
     role: &Role,

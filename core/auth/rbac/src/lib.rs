@@ -21,7 +21,9 @@ pub use caller::{Caller, EffectivePermission, builtin_grants, effective_permissi
 pub use csrf::rotate_csrf;
 pub use expiry::{expire_grants, remove_demo_residue};
 pub use explain::{Deciding, Explain, Explanation, NearMiss, Obstacle, explain, explain_access};
-pub use grants::{GrantRole, RevokeRole, check_actor, grant_role, list_grants, parse_scope, revoke_role};
+pub use grants::{
+    GrantRole, RevokeRole, check_actor, grant_role, guard_grant, list_grants, parse_scope, require_scope, revoke_role,
+};
 pub use guard::{
     DEMO_ACTOR, current, guard_admins, guard_against_giving_more, guard_against_taking_over, reserved, resolve_role,
 };

@@ -64,7 +64,7 @@ pub(crate) struct GrantBody {
 }
 
 impl GrantBody {
-    fn new(grant: Grant, now: Timestamp) -> Self {
+    pub(crate) fn new(grant: Grant, now: Timestamp) -> Self {
         Self {
             expired: !grant.live(now),
             id: grant.id,

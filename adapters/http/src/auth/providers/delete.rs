@@ -1,0 +1,26 @@
+//! `DELETE /api/v1/auth/oidc/providers/{id}`
+
+use crate::edge::{ApiError, BodyDigest, Cx, Reply};
+use actix_web::HttpResponse;
+
+/// Removes a provider that nobody signed in through, with its mappings.
+#[utoipa::path(
+    delete, path = "/api/v1/auth/oidc/providers/{id}", tag = "auth",
+    params(
+        ("id" = String, Path, description = "Id of the provider."),
+        ("If-Match" = Option<String>, Header, description = "The ETag last seen."),
+    ),
+    responses(
+        (status = 204, description = "Removed."),
+        (status = 409, body = crate::edge::ErrorBody, description = "People signed in through it; it can be archived."),
+        (status = 412, body = crate::edge::ErrorBody, description = "It changed since it was read."),
+    ),
+)]
+pub(crate) async fn handler(cx: Cx) -> Result<HttpResponse, ApiError> {
+    let (id, caller, expected) = (cx.path("id")?, cx.caller()?, cx.expected_version()?);
+    cx.change(&BodyDigest::default(), async |tx| {
+        certctl_oidc::delete_provider(tx, cx.ambient(), caller, &id, expected).await?;
+        Ok(Reply::<()>::no_content())
+    })
+    .await
+}

@@ -1,0 +1,24 @@
+//! `PUT /api/v1/auth/oidc/providers/{id}`
+
+use super::input::Input;
+use super::{ProviderBody, edit};
+use crate::edge::{ApiError, Cx, JsonBody, QueryParams};
+use actix_web::HttpResponse;
+
+/// Puts a provider in place of a stored one. A client secret that is left out stays; so does the issuer once somebody
+/// signed in (409 `issuer_in_use`).
+#[utoipa::path(
+    put, path = "/api/v1/auth/oidc/providers/{id}", tag = "auth", request_body = Input,
+    params(
+        ("id" = String, Path, description = "Id of the provider."),
+        ("If-Match" = Option<String>, Header, description = "The ETag last seen."),
+    ),
+    responses(
+        (status = 200, body = ProviderBody),
+        (status = 409, body = crate::edge::ErrorBody, description = "The name is taken, the provider is archived, or its issuer is in use."),
+        (status = 412, body = crate::edge::ErrorBody, description = "It changed since it was read."),
+    ),
+)]
+pub(crate) async fn handler(cx: Cx, params: QueryParams, body: JsonBody<Input>) -> Result<HttpResponse, ApiError> {
+    edit(&cx, params, &body.digest, body.value.settings()).await
+}
