@@ -66,6 +66,7 @@ CREATE TABLE iam.group_role_mappings (
     CONSTRAINT group_role_mappings_group_key
         UNIQUE NULLS NOT DISTINCT (provider_id, group_name, role_id, scope_type, scope_id)
 );
+CREATE INDEX group_role_mappings_tenant_id_idx ON iam.group_role_mappings (tenant_id);
 CREATE INDEX group_role_mappings_role_id_idx ON iam.group_role_mappings (role_id);
 CREATE INDEX group_role_mappings_scope_idx ON iam.group_role_mappings (scope_type, scope_id) WHERE scope_id IS NOT NULL;
 
@@ -91,6 +92,7 @@ CREATE TABLE iam.users (
     CONSTRAINT users_purged_check CHECK (purged_at IS NULL OR (deactivated_at IS NOT NULL AND oidc_subject IS NULL)),
     CONSTRAINT users_principal_fkey FOREIGN KEY (tenant_id, principal_kind, id) REFERENCES iam.principals
 );
+CREATE INDEX users_principal_idx ON iam.users (tenant_id, principal_kind, id);
 CREATE INDEX users_email_idx ON iam.users (tenant_id, lower(email));
 CREATE INDEX users_created_at_idx ON iam.users (tenant_id, created_at, id);
 CREATE INDEX users_oidc_provider_id_idx ON iam.users (oidc_provider_id, created_at, id);
@@ -98,7 +100,7 @@ CREATE INDEX users_deactivated_at_idx ON iam.users (deactivated_at) WHERE purged
 
 -- Secrets of the installation that are neither a CA's nor a connector's, each under an id of its own.
 CREATE TABLE iam.installation_secrets (
-    id text PRIMARY KEY,
+    id text PRIMARY KEY CHECK (platform.is_public_id(id)),
     value_encrypted bytea NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now()
 );
@@ -114,6 +116,7 @@ CREATE TABLE iam.session_signing_keys (
     compromised boolean NOT NULL DEFAULT false,
     CONSTRAINT session_signing_keys_retired_at_check CHECK (retired_at >= created_at)
 );
+CREATE INDEX session_signing_keys_tenant_id_idx ON iam.session_signing_keys (tenant_id, created_at DESC);
 CREATE UNIQUE INDEX session_signing_keys_active_key ON iam.session_signing_keys (tenant_id) WHERE retired_at IS NULL;
 
 CREATE TABLE iam.sessions (
@@ -179,7 +182,7 @@ CREATE TRIGGER oidc_providers_changed AFTER INSERT OR UPDATE OR DELETE ON iam.oi
 -- A sign-in that was begun lives in the browser's sealed cookie; here is which of them were used, until they would
 -- have run out by themselves.
 CREATE TABLE iam.used_sign_ins (
-    id text PRIMARY KEY,
+    id text PRIMARY KEY CHECK (platform.is_public_id(id)),
     expires_at timestamptz NOT NULL
 );
 CREATE INDEX used_sign_ins_expires_at_idx ON iam.used_sign_ins (expires_at);
