@@ -38,9 +38,41 @@ impl Client {
 
     /// One request with a body of this type; the status and body of its answer.
     pub fn send(&self, method: &str, path: &str, body: Option<(&str, &[u8])>) -> Outcome<(u16, Vec<u8>)> {
+        let mut answer = self.exchange(method, path, None, body)?;
+        let status = answer.status().as_u16();
+        Ok((status, answer.body_mut().read_to_vec().map_err(|error| format!("{method} {path}: {error}"))?))
+    }
+
+    /// Exchanges an API key for a session; the cookie that stands for it.
+    pub fn sign_in(&self, key: &str) -> Outcome<String> {
+        let (path, body) = ("/api/v1/auth/session", serde_json::json!({"api_key": key}).to_string());
+        let answer = self.exchange("POST", path, None, Some(("application/json", body.as_bytes())))?;
+        let cookies = answer.headers().get_all("set-cookie").iter().filter_map(|cookie| cookie.to_str().ok());
+        let session = cookies.filter_map(|cookie| cookie.split(';').next()).find(|pair| pair.contains("_session="));
+        session.map(ToOwned::to_owned).ok_or_else(|| format!("no session: {}", answer.status()))
+    }
+
+    /// Reads with a session, and must get this status.
+    pub fn expect_in_session(&self, path: &str, cookie: &str, status: u16) -> Outcome<()> {
+        let mut answer = self.exchange("GET", path, Some(cookie), None)?;
+        let got = answer.status().as_u16();
+        answer.body_mut().read_to_vec().map_err(|error| format!("GET {path}: {error}"))?;
+        if got == status { Ok(()) } else { Err(format!("GET {path} in a session answered {got}")) }
+    }
+
+    fn exchange(
+        &self,
+        method: &str,
+        path: &str,
+        cookie: Option<&str>,
+        body: Option<(&str, &[u8])>,
+    ) -> Outcome<ureq::http::Response<ureq::Body>> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         if let Some(authorization) = &self.authorization {
             request = request.header("authorization", authorization);
+        }
+        if let Some(cookie) = cookie {
+            request = request.header("cookie", cookie);
         }
         if let Some((kind, _)) = body {
             request = request.header("content-type", kind);
@@ -52,9 +84,7 @@ impl Client {
         } else {
             self.agent.run(request.body(()).map_err(|error| error.to_string())?)
         };
-        let mut answer = answer.map_err(failed)?;
-        let status = answer.status().as_u16();
-        Ok((status, answer.body_mut().read_to_vec().map_err(failed)?))
+        answer.map_err(failed)
     }
 
     /// One request with JSON that must get this status; anything else ends the run, for a refusal is fast and no work.

@@ -27,6 +27,42 @@ pub struct Added {
     pub audited: Latency,
 }
 
+/// What a session's cookie adds to a request.
+pub struct Sessions {
+    /// Signing in: a key exchanged for a session.
+    pub made: Latency,
+    /// The public operation beside sessions that were never used before.
+    pub beside_fresh: Latency,
+    /// Those sessions: each is looked up in the database.
+    pub fresh: Latency,
+    /// The public operation beside a session that is remembered.
+    pub beside_known: Latency,
+    /// That session.
+    pub known: Latency,
+}
+
+/// Sessions that are made.
+const SESSIONS: usize = 1100;
+
+/// Measures sessions on one connection a side.
+pub fn sessions(server: &Server) -> Outcome<Sessions> {
+    let (stranger, browser) = (server.client(None), server.client(None));
+    let key = server.key().ok_or("nobody is signed in")?;
+    let (mut cookies, mut made) = (Vec::with_capacity(SESSIONS), Vec::with_capacity(SESSIONS));
+    for _ in 0..SESSIONS {
+        let begun = Instant::now();
+        cookies.push(browser.sign_in(key)?);
+        made.push(begun.elapsed());
+    }
+    made.sort_unstable();
+    let public = |_| stranger.expect("GET", "/.well-known/pki/crl/%00", None, 400).map(drop);
+    let read = |cookie: &str| browser.expect_in_session("/api/v1/teams/%00", cookie, 400);
+    let (beside_fresh, fresh) = pair(SESSIONS * 10 / 11, public, |round| read(&cookies[round]))?;
+    let (beside_known, known) = pair(4000, public, |_| read(&cookies[0]))?;
+    let made = Latency { p50: percentile(&made, 50), p99: percentile(&made, 99) };
+    Ok(Sessions { made, beside_fresh, fresh, beside_known, known })
+}
+
 /// Takes turns, so that whatever else the machine does weighs on both alike.
 fn pair(
     rounds: usize,

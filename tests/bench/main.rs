@@ -5,6 +5,7 @@
 mod agents;
 mod client;
 mod database;
+mod export;
 mod latency;
 mod machine;
 mod processes;
@@ -105,6 +106,12 @@ fn run(phase: Duration) -> Outcome<()> {
     report.latency("gated operation that refuses the same", &added.gated);
     report.latency("change without audit event (heartbeat)", &added.unaudited);
     report.latency("change with audit event (team)", &added.audited);
+    let sessions = latency::sessions(&server)?;
+    report.latency("signing in: a key exchanged for a session", &sessions.made);
+    report.latency("session not used before, looked up", &sessions.fresh);
+    report.latency("public operation beside it", &sessions.beside_fresh);
+    report.latency("session that is remembered", &sessions.known);
+    report.latency("public operation beside that", &sessions.beside_known);
     report.line("server, peak so far, resident", report::mebibytes(server.peak_resident()?));
 
     let agent = agents::memory(&server)?;
@@ -116,11 +123,23 @@ fn run(phase: Duration) -> Outcome<()> {
     ready.sort_unstable();
     report.line("ready on an existing database, median of 3", report::milliseconds(ready[1]));
 
+    let export = export::measure(&server)?;
+    report.line("audit events sealed, one leader", report::rate(export.sealed));
+    report.line("audit export of 1,000,000 events, streamed", report::rate(export.streamed));
+    report.line("server, growth while it streams them", report::mebibytes(export.grown));
+
     report.aim(Aim::share("issuance (P-256), of pgbench commits", issuance.rate, commits, 0.40));
     report.aim(Aim::share("cached OCSP, of /health", ocsp.cached.rate, health.rate, 0.70));
     report.aim(Aim::at_most("list of 10,000, p99", report::in_milliseconds(first_page.p99), 15.0, "ms"));
     let gate = added.gated.p99.saturating_sub(added.public.p99);
     report.aim(Aim::at_most("authentication and gate, added p99", report::in_milliseconds(gate), 1.0, "ms"));
+    let added = |session: &latency::Latency, beside: &latency::Latency| {
+        report::in_milliseconds(session.p99.saturating_sub(beside.p99))
+    };
+    let known = added(&sessions.known, &sessions.beside_known);
+    report.aim(Aim::at_most("session that is remembered, added p99", known, 1.0, "ms"));
+    let fresh = added(&sessions.fresh, &sessions.beside_fresh);
+    report.aim(Aim::at_most("session looked up, added p99", fresh, 3.0, "ms"));
     report.aim(Aim::at_most("server idle, resident", report::in_mebibytes(idle), 40.0, "MiB"));
     report.aim(Aim::at_most("agent idle, resident", report::in_mebibytes(agent.idle), 12.0, "MiB"));
     report.aim(Aim::at_most("ready on an existing database", ready[1].as_secs_f64(), 1.0, "s"));

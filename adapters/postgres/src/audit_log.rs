@@ -52,11 +52,13 @@ const CHECKPOINT: &str = "SELECT size, root_hash, note, signed_at FROM audit.che
 #[async_trait]
 impl LogStore for PgUnitOfWork {
     async fn lead_log(&mut self, wait: bool) -> Result<bool, StoreError> {
+        // A plan made while the trail was small would read all of it for each batch after many events came at once.
+        let planned = "set_config('plan_cache_mode', 'force_custom_plan', true)";
         if wait {
-            self.query(&format!("SELECT pg_advisory_xact_lock({LEADER})"), &[]).await?;
+            self.query(&format!("SELECT pg_advisory_xact_lock({LEADER}), {planned}"), &[]).await?;
             return Ok(true);
         }
-        Ok(self.query_one(&format!("SELECT pg_try_advisory_xact_lock({LEADER})"), &[]).await?.get(0))
+        Ok(self.query_one(&format!("SELECT pg_try_advisory_xact_lock({LEADER}), {planned}"), &[]).await?.get(0))
     }
 
     async fn log_size(&mut self) -> Result<u64, StoreError> {
