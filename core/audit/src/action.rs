@@ -112,6 +112,11 @@ actions! {
     BreakglassLoginSucceeded = "auth.breakglass_login_succeeded", Auth, "breakglass_credential";
     BreakglassUnlocked = "auth.breakglass_unlocked", Auth, "breakglass_credential";
     BreakglassCredentialRemoved = "auth.breakglass_credential_removed", Auth, "breakglass_credential";
+    BreakglassAccountCreated = "auth.breakglass_account_created", Auth, "breakglass_credential";
+    BreakglassEnabled = "auth.breakglass_enabled", Auth, "breakglass_window";
+    BreakglassDisabled = "auth.breakglass_disabled", Auth, "breakglass_window";
+    BreakglassKeyRegistered = "auth.breakglass_key_registered", Auth, "security_key";
+    BreakglassKeyRemoved = "auth.breakglass_key_removed", Auth, "security_key";
     UserList = "auth.user_list", Auth, "user";
     UserDeactivated = "auth.user_deactivated", Auth, "user";
     UserDeactivateSelfRejected = "auth.user_deactivate_self_rejected", Auth, "user";

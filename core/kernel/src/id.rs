@@ -64,6 +64,10 @@ pub enum IdKind {
     PreLogin,
     /// `bg-`
     BreakglassCredential,
+    /// `wk-`
+    SecurityKey,
+    /// `wc-`
+    WebauthnChallenge,
 }
 
 impl IdKind {
@@ -96,6 +100,8 @@ impl IdKind {
             Self::SessionSigningKey => "sk",
             Self::PreLogin => "pl",
             Self::BreakglassCredential => "bg",
+            Self::SecurityKey => "wk",
+            Self::WebauthnChallenge => "wc",
         }
     }
 
