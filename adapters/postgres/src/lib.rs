@@ -7,6 +7,7 @@ mod audit_export;
 mod audit_log;
 mod audit_retention;
 mod audit_verifications;
+mod breakglass;
 mod ca;
 mod certificates;
 mod error;

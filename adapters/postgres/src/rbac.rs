@@ -321,7 +321,8 @@ impl RbacStore for PgUnitOfWork {
 
     async fn admins_until(&mut self, now: Timestamp) -> Result<AdminsUntil, StoreError> {
         // An API key counts while a key of that name works, a person while it is not deactivated. An agent's own
-        // credential administers nothing, so a role granted to an agent keeps nobody from being locked out.
+        // credential administers nothing, so a role granted to an agent keeps nobody from being locked out; nor does an
+        // emergency account, which signs in only while a window is open.
         let sql = format!(
             "SELECT count(*), bool_or(ends_at IS NULL), max(ends_at) FROM ( \
                SELECT least(k.expires_at, k.overlap_until, g.expires_at) AS ends_at \
@@ -335,7 +336,9 @@ impl RbacStore for PgUnitOfWork {
                SELECT g.expires_at FROM iam.grants g \
                  JOIN iam.principals p ON p.tenant_id = g.tenant_id AND p.kind = g.actor_type AND p.id = g.actor_id \
                WHERE g.role_id = $2 AND g.scope_type = 'global' AND (g.expires_at IS NULL OR g.expires_at > $1) \
-                 AND g.actor_type = 'User' AND p.disabled_at IS NULL) holders"
+                 AND g.actor_type = 'User' AND p.disabled_at IS NULL AND NOT EXISTS ( \
+                   SELECT FROM iam.users u WHERE u.tenant_id = g.tenant_id AND u.id = g.actor_id \
+                     AND u.oidc_provider_id IS NULL)) holders"
         );
         let row = self.query_one(&sql, &[&now, &ADMIN_ROLE]).await?;
         Ok(match (row.get::<_, i64>(0), row.get::<_, Option<bool>>(1), row.get::<_, Option<Timestamp>>(2)) {

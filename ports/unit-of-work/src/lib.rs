@@ -32,6 +32,7 @@ pub trait Stores:
     + certctl_rbac::RbacStore
     + certctl_apikey::IamStore
     + certctl_session::SessionStore
+    + certctl_breakglass::BreakglassStore
     + Send
     + certctl_inventory::OrgStore
     + certctl_inventory::IssuerStore

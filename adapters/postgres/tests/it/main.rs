@@ -9,6 +9,7 @@ mod audit_export;
 mod audit_keeping;
 mod audit_log;
 mod audit_tampering;
+mod breakglass;
 mod ca;
 mod certificates;
 mod cluster;

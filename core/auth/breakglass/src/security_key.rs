@@ -2,7 +2,6 @@
 //! a password alone lets nobody in.
 
 use crate::{BreakglassStore, SecurityKey};
-use async_trait::async_trait;
 use certctl_audit::{Action, AuditEvent, AuditLog};
 use certctl_kernel::{Actor, ActorType, DomainError, IdKind};
 use certctl_ports::Ambient;
@@ -38,7 +37,6 @@ pub struct NotGood(pub String);
 /// Contract: an answer is good only for the state that came with its options, for this relying party and its origin,
 /// and from one of the keys given; a signature counter that went back is not good. The caller sees to it that a state
 /// is used once.
-#[async_trait]
 pub trait WebAuthn: Send + Sync {
     /// Begins to register a key; `known` are not registered again.
     fn begin_registration(&self, actor_id: &str, name: &str, known: &[SecurityKey]) -> Result<Ceremony, NotGood>;
