@@ -4,6 +4,7 @@
 
 mod approvals;
 mod audit;
+mod breakglass_host;
 mod defences;
 mod demo_residue;
 mod faults;

@@ -12,20 +12,13 @@ use time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
-const WINDOW: &str =
-    "SELECT opened_at, closes_at, closed_at, opened_by, end_told FROM iam.breakglass_window";
+const WINDOW: &str = "SELECT opened_at, closes_at, closed_at, opened_by, end_told FROM iam.breakglass_window";
 
 fn window(row: &Row) -> Result<Window, StoreError> {
     let opened_by: &str = row.get(3);
     let opened_by = OpenedBy::parse(opened_by)
         .ok_or_else(|| StoreError::Internal { reason: format!("a window was opened by {opened_by}") })?;
-    Ok(Window {
-        opened_at: row.get(0),
-        closes_at: row.get(1),
-        closed_at: row.get(2),
-        opened_by,
-        end_told: row.get(4),
-    })
+    Ok(Window { opened_at: row.get(0), closes_at: row.get(1), closed_at: row.get(2), opened_by, end_told: row.get(4) })
 }
 
 const CREDENTIAL: &str = "SELECT c.actor_id, u.deactivated_at IS NULL AND p.disabled_at IS NULL, \

@@ -24,11 +24,7 @@ impl PasswordPool {
     /// At most `at_once` at the same time, each at `cost` or, when checking, at the cost in the stored string.
     pub fn new(at_once: usize, cost: Cost) -> Self {
         let at_once = at_once.max(1);
-        Self {
-            cost,
-            turns: Arc::new(Semaphore::new(at_once)),
-            places: Arc::new(Semaphore::new(at_once + WAITING)),
-        }
+        Self { cost, turns: Arc::new(Semaphore::new(at_once)), places: Arc::new(Semaphore::new(at_once + WAITING)) }
     }
 
     async fn run<T: Send + 'static>(

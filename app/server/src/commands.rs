@@ -1,5 +1,6 @@
 //! The command line of the server.
 
+use crate::breakglass::BreakglassCommand;
 use crate::config::{self, Format};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -66,6 +67,15 @@ pub(crate) enum Command {
         after_help = "Examples:\n  certctl-server audit key > audit.key\n  certctl-server audit archive --dry-run"
     )]
     Audit(AuditCommand),
+    /// Emergency accounts, and the window in which they may sign in; works beside a running server.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  certctl-server breakglass create drill-1 --role admin\n  \
+                      certctl-server breakglass enable --for 2h --reason 'the identity provider is down'\n  \
+                      certctl-server breakglass status\n  certctl-server breakglass disable --end-sessions\n\n\
+                      Each change is in the audit trail. Exit 0: done; 1: refused or an error."
+    )]
+    Breakglass(BreakglassCommand),
     /// The database.
     #[command(subcommand, after_help = "Example:\n  certctl-server db grants | psql -d certctl")]
     Db(DbCommand),

@@ -1,9 +1,11 @@
 //! The certctl control plane.
 
 mod access;
+mod attached;
 mod audit_commands;
 mod audit_log;
 mod boot;
+mod breakglass;
 mod commands;
 mod config;
 mod data_dir;
@@ -55,6 +57,13 @@ fn main() -> ExitCode {
         },
         Command::Reseal(arguments) => match typed() {
             Ok(config) => actix_web::rt::System::new().block_on(secrets::reseal(&config, &arguments)),
+            Err(()) => ExitCode::FAILURE,
+        },
+        Command::Breakglass(command) => match typed() {
+            Ok(config) => {
+                logging::start("warn", config.log_json);
+                actix_web::rt::System::new().block_on(breakglass::run(&config, &command))
+            }
             Err(()) => ExitCode::FAILURE,
         },
         Command::Tls(TlsCommand::Ca) => print_ca(&raw),

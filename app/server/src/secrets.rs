@@ -1,14 +1,12 @@
 //! Looking after what is sealed: which key seals what, and moving to another one. Both work beside a running server.
 
+use crate::attached::Attached;
 use crate::boot::{self, BootError};
 use crate::commands::Reseal;
 use crate::config::Config;
-use crate::data_dir::{DataDir, DataDirError};
-use crate::database::{self, Opened};
 use certctl_kernel::RequestContext;
 use certctl_ports::{Ambient, SealedForm, SealingKeys};
-use certctl_postgres::{MigrationStatus, Postgres};
-use certctl_private_postgres::PrivatePostgres;
+use certctl_postgres::Postgres;
 use certctl_secrets::{BatchReport, SealedColumn, SealedCount, Unreadable, reseal_batch, try_batch};
 use certctl_system::Keyring;
 use certctl_unit_of_work::Database as _;
@@ -18,52 +16,6 @@ use std::process::ExitCode;
 
 /// The server with these settings would not start.
 const WOULD_NOT_START: u8 = 3;
-
-/// The database, whoever runs it.
-struct Attached {
-    database: Postgres,
-    /// Ours to stop, and the directory ours to release, when no server was there.
-    own: Option<(DataDir, PrivatePostgres)>,
-}
-
-impl Attached {
-    async fn open(config: &Config, ambient: &Ambient) -> Result<Self, BootError> {
-        if let Some(database) = database::external(config, ambient)? {
-            return Self::current(Self { database, own: None }).await;
-        }
-        match DataDir::lock(&config.data_dir) {
-            Ok(data_dir) => {
-                let Opened { database, private, .. } = database::open(config, data_dir.path(), ambient).await?;
-                let own = private.map(|private| (data_dir, private));
-                Self::current(Self { database, own }).await
-            }
-            Err(DataDirError::InUse { path, .. }) => {
-                let database = database::running(config, &path, ambient)?;
-                Self::current(Self { database, own: None }).await
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn current(self) -> Result<Self, BootError> {
-        let wrong = match certctl_postgres::check(&self.database).await {
-            Ok(MigrationStatus::Current) => return Ok(self),
-            Ok(MigrationStatus::Pending(names)) => BootError::SchemaOf(format!("pending: {}", names.join(", "))),
-            Ok(MigrationStatus::Newer(names)) => BootError::SchemaOf(format!("newer: {}", names.join(", "))),
-            Err(error) => error.into(),
-        };
-        self.close().await;
-        Err(wrong)
-    }
-
-    async fn close(self) {
-        self.database.close();
-        if let Some((data_dir, private)) = self.own {
-            private.stop().await;
-            drop(data_dir);
-        }
-    }
-}
 
 /// `certctl-server secrets status`
 pub(crate) async fn status(config: &Config) -> ExitCode {

@@ -3,7 +3,7 @@
 use crate::boot::{self, BootError, Parts};
 use crate::config::Config;
 use crate::scheduler::Scheduler;
-use crate::{access, audit_log, local_issuer, retention, sessions, tls};
+use crate::{access, audit_log, breakglass, local_issuer, retention, sessions, tls};
 use actix_web::HttpServer;
 use actix_web::dev::ServerHandle;
 use certctl_agents::{EnrolmentToken, FleetSettings, agent_offline_sweep};
@@ -92,6 +92,7 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
     let issuers: Arc<dyn IssuerRegistry> =
         Arc::new(LocalIssuers::new(parts.ambient.clone(), Arc::clone(&keys), Arc::clone(&parts.sealer), local));
     local_issuer::ensure(config, database.as_ref(), issuers.as_ref(), &parts.ambient).await?;
+    breakglass::open_at_boot(config, database.as_ref(), &parts.ambient).await?;
     let status = StatusSettings {
         crl_validity: certctl_time(config.crl_validity),
         ocsp_validity: certctl_time(config.ocsp_response_validity),
@@ -199,6 +200,7 @@ const BATCH: i64 = 500;
 const REPORT: Duration = Duration::from_mins(1);
 const GRANT_EXPIRY: Duration = Duration::from_mins(1);
 const PARTITIONS: Duration = Duration::from_hours(1);
+const BREAKGLASS: Duration = Duration::from_mins(1);
 const TIDY: Duration = Duration::from_mins(5);
 
 fn start_loops(config: &Config, scheduler: &Scheduler, app: &AppConfig) -> Vec<tokio::task::JoinHandle<()>> {
@@ -261,6 +263,9 @@ fn start_loops(config: &Config, scheduler: &Scheduler, app: &AppConfig) -> Vec<t
                 Ok(certctl_audit_log::begin_due(stores, ambient, &context, whole).await?.map_or(0, |_| 1))
             },
         ),
+        scheduler.every("breakglass-window", BREAKGLASS, async |stores: &mut dyn Stores, ambient: &Ambient| {
+            breakglass::end_of_window(stores, ambient).await
+        }),
         scheduler.every("housekeeping", TIDY, async |stores: &mut dyn Stores, ambient: &Ambient| {
             purge(stores, ambient, &PurgeSettings::default()).await
         }),

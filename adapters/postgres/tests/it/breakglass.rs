@@ -185,21 +185,27 @@ async fn bg_15_a_window_ends_by_itself_and_the_trail_tells() {
         let refused = open_window(tx.stores(), &db.ambient, &context, length, MOST, "").await;
         assert!(matches!(refused, Err(DomainError::Validation(_))), "{length}");
     }
-    let window = open_window(tx.stores(), &db.ambient, &context, Duration::hours(2), MOST, "drill").await.expect("open");
+    let window =
+        open_window(tx.stores(), &db.ambient, &context, Duration::hours(2), MOST, "drill").await.expect("open");
     tx.save().await.expect("a commit");
     assert!(window.open(START + Duration::minutes(119)) && !window.open(START + Duration::hours(2)));
 
     let told = async || {
         let mut tx = db.begin().await;
         let told = tell_of_end(tx.stores(), &db.ambient, &context).await.expect("an answer");
-        if told { tx.save().await.expect("a commit") } else { tx.discard().await.expect("a rollback") }
+        if told {
+            tx.save().await.expect("a commit")
+        } else {
+            tx.discard().await.expect("a rollback")
+        }
         told
     };
     assert!(!told().await, "it is open");
     db.clock.set(START + Duration::hours(2));
     assert!(told().await && !told().await, "once");
     let session = db.session().await;
-    let sql = "SELECT action, details->>'cause' FROM audit.events WHERE resource_type = 'breakglass_window' ORDER BY at, id";
+    let sql =
+        "SELECT action, details->>'cause' FROM audit.events WHERE resource_type = 'breakglass_window' ORDER BY at, id";
     let events: Vec<(String, Option<String>)> =
         session.query(sql, &[]).await.expect("events").iter().map(|row| (row.get(0), row.get(1))).collect();
     let expected = [("auth.breakglass_enabled", None), ("auth.breakglass_disabled", Some("ran_out"))];

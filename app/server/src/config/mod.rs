@@ -15,6 +15,7 @@ mod tests;
 pub(crate) use check::check_files;
 pub(crate) use show::{Format, docs, show};
 pub(crate) use source::{Problem, Raw, collect};
+pub(crate) use values::duration;
 
 use certctl_audit_log::VerifierKey;
 use certctl_http::Hsts;
@@ -31,6 +32,16 @@ pub(crate) struct NamedKey {
     pub(crate) name: String,
     pub(crate) key: Secret<String>,
     pub(crate) admin: bool,
+}
+
+/// The emergency way in.
+pub(crate) struct BreakglassConfig {
+    pub(crate) enabled: bool,
+    pub(crate) boot_activation: Duration,
+    pub(crate) max_activation: Duration,
+    pub(crate) lockout_threshold: u32,
+    pub(crate) lockout_duration: Duration,
+    pub(crate) lockout_reset: Duration,
 }
 
 /// The server's configuration.
@@ -69,6 +80,7 @@ pub(crate) struct Config {
     pub(crate) bootstrap_token: Option<Secret<String>>,
     pub(crate) agent_bootstrap_token: Option<Secret<String>>,
     pub(crate) encryption_keys: Vec<(String, Secret<String>)>,
+    pub(crate) breakglass: BreakglassConfig,
     pub(crate) rate_limit: Option<(u32, u32, u32, u32)>,
     pub(crate) rate_limit_bucket_ttl: Duration,
     pub(crate) rate_limit_shared: bool,
@@ -190,6 +202,7 @@ impl Config {
             bootstrap_token,
             agent_bootstrap_token,
             encryption_keys,
+            breakglass: breakglass(&mut r),
             rate_limit,
             rate_limit_bucket_ttl: r.duration("RATE_LIMIT_BUCKET_TTL"),
             rate_limit_shared: r.choice("RATE_LIMIT_BACKEND") == "postgres",
@@ -411,6 +424,24 @@ fn rate_limit(r: &mut Reader<'_>) -> Option<(u32, u32, u32, u32)> {
         (r.number("RATE_LIMIT_PER_USER_RPS"), r.number("RATE_LIMIT_PER_USER_BURST"));
     let or = |own: u32, general: u32| if own == 0 { general } else { own };
     r.flag("RATE_LIMIT_ENABLED").then(|| (rps, burst, or(user_rps, rps), or(user_burst, burst)))
+}
+
+fn breakglass(r: &mut Reader<'_>) -> BreakglassConfig {
+    let config = BreakglassConfig {
+        enabled: r.flag("BREAKGLASS_ENABLED"),
+        boot_activation: r.duration("BREAKGLASS_BOOT_ACTIVATION"),
+        max_activation: r.duration("BREAKGLASS_MAX_ACTIVATION"),
+        lockout_threshold: r.number("BREAKGLASS_LOCKOUT_THRESHOLD"),
+        lockout_duration: r.duration("BREAKGLASS_LOCKOUT_DURATION"),
+        lockout_reset: r.duration("BREAKGLASS_LOCKOUT_RESET_INTERVAL"),
+    };
+    if config.boot_activation > config.max_activation {
+        r.problem("BREAKGLASS_BOOT_ACTIVATION", "must not be longer than CERTCTL_BREAKGLASS_MAX_ACTIVATION");
+    }
+    if config.max_activation > Duration::from_hours(7 * 24) {
+        r.problem("BREAKGLASS_MAX_ACTIVATION", "must be at most 7d: what stays open is no emergency");
+    }
+    config
 }
 
 fn janitor_interval(r: &mut Reader<'_>) -> Duration {

@@ -26,7 +26,7 @@ pub(super) fn truth(text: &str) -> Option<bool> {
 const LONGEST: Duration = Duration::from_hours(36_525 * 24);
 
 /// `90s`, `1h30m`, `1.5h`, `500ms`, `2d`, `1w`; a bare `0` needs no unit.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
     }

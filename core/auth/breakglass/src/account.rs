@@ -7,6 +7,7 @@ use certctl_ports::Ambient;
 use certctl_rbac::{
     Caller, GrantRole, Permission, RbacStore, Scope, current, grant_role, guard_against_taking_over, reserved,
 };
+use certctl_session::{RevokedReason, SessionStore, revoke_of};
 use serde_json::json;
 
 /// An emergency account to make: a person whom no identity provider vouches for.
@@ -54,7 +55,8 @@ pub async fn create_account(
         grant_role(tx, ambient, caller, grant).await?;
     }
     if !may_sign_in(tx, &actor, now).await? {
-        let rule = "these roles don't permit auth.breakglass.login, so nobody could sign in; add one that does, such as admin";
+        let rule =
+            "these roles don't permit auth.breakglass.login, so nobody could sign in; add one that does, such as admin";
         return Err(DomainError::invalid("role", "insufficient", rule));
     }
     require_credential(tx, &id).await
@@ -91,9 +93,9 @@ pub async fn list_credentials(
 }
 
 /// Sets or rotates a person's emergency password. Whoever sets it can act as that person, so must hold all that the
-/// person may do. The person's sessions must end in the same transaction. Returns when the credential was made.
+/// person may do. The person's sessions end with it. Returns when the credential was made.
 pub async fn set_password(
-    tx: &mut (impl BreakglassStore + RbacStore + AuditLog + ?Sized),
+    tx: &mut (impl BreakglassStore + RbacStore + SessionStore + AuditLog + ?Sized),
     ambient: &Ambient,
     caller: &Caller,
     actor_id: &str,
@@ -110,9 +112,9 @@ pub async fn set_password(
     guard_against_taking_over(tx, caller, &actor, now).await?;
     let rotated = tx.breakglass_credential(actor_id).await?.is_some();
     let created_at = tx.put_breakglass_password(actor_id, hash, now).await?;
-    let details =
-        json!({"caller_actor_id": caller.context.actor.id, "target_actor_id": actor_id, "rotated": rotated});
+    let details = json!({"caller_actor_id": caller.context.actor.id, "target_actor_id": actor_id, "rotated": rotated});
     tx.record(AuditEvent::new(Action::BreakglassPasswordSet, &caller.context, actor_id, details)).await?;
+    revoke_of(tx, ambient, &caller.context, &actor, RevokedReason::CredentialChanged).await?;
     Ok(created_at)
 }
 
@@ -133,9 +135,10 @@ pub async fn unlock(
     Ok(())
 }
 
-/// Removes a credential; the person stays. The person's sessions must end in the same transaction.
+/// Removes a credential with its security keys; the person stays, the person's sessions end.
 pub async fn remove_credential(
-    tx: &mut (impl BreakglassStore + AuditLog + ?Sized),
+    tx: &mut (impl BreakglassStore + SessionStore + AuditLog + ?Sized),
+    ambient: &Ambient,
     caller: &Caller,
     actor_id: &str,
 ) -> Result<(), DomainError> {
@@ -150,20 +153,22 @@ pub async fn remove_credential(
         "caller_actor_id": caller.context.actor.id, "target_actor_id": actor_id, "security_keys": keys.len(),
     });
     tx.record(AuditEvent::new(Action::BreakglassCredentialRemoved, &caller.context, actor_id, details)).await?;
+    let actor = Actor::new(actor_id, ActorType::User);
+    revoke_of(tx, ambient, &caller.context, &actor, RevokedReason::CredentialChanged).await?;
     Ok(())
 }
 
 /// Removes an emergency account for good: its credential, its roles, and its right to sign in. The row stays for the
 /// trail. A person whom a provider vouches for only loses the credential.
 pub async fn remove_account(
-    tx: &mut (impl BreakglassStore + RbacStore + AuditLog + ?Sized),
+    tx: &mut (impl BreakglassStore + RbacStore + SessionStore + AuditLog + ?Sized),
     ambient: &Ambient,
     caller: &Caller,
     actor_id: &str,
 ) -> Result<(), DomainError> {
     tx.lock_identity().await?;
     let person = require_person(tx, actor_id).await?;
-    remove_credential(tx, caller, actor_id).await?;
+    remove_credential(tx, ambient, caller, actor_id).await?;
     if person.federated {
         return Ok(());
     }

@@ -18,9 +18,7 @@ pub use login::{
     may_sign_in, presented_actor, refuse,
 };
 pub use password::{Cost, HashError, Password, Passwords};
-pub use ports::{
-    BreakglassStore, Challenge, Counted, Person, Purpose, SecurityKey, StoredCredential,
-};
+pub use ports::{BreakglassStore, Challenge, Counted, Person, Purpose, SecurityKey, StoredCredential};
 pub use security_key::{
     Ceremony, MOST_KEYS, NotGood, Registered, WebAuthn, list_keys, register, registrant, remove_key,
 };

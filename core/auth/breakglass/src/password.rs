@@ -102,9 +102,7 @@ impl StoredHash {
         let (Some(salt), Some(tag)) = (&parsed.salt, &parsed.hash) else { return Ok(false) };
         let hasher = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
         let mut made = Zeroizing::new([0u8; TAG]);
-        hasher
-            .hash_password_into(password.expose().as_bytes(), salt, made.as_mut())
-            .map_err(|_| HashError::Failed)?;
+        hasher.hash_password_into(password.expose().as_bytes(), salt, made.as_mut()).map_err(|_| HashError::Failed)?;
         Ok(made.as_slice().ct_eq(tag.as_bytes()).into())
     }
 }
@@ -162,7 +160,8 @@ mod tests {
 
     #[test]
     fn what_is_hashed_is_recognised_and_nothing_else() {
-        let stored = hash(&secret("correct horse"), &[7; SALT], Cost { memory_kib: 64, passes: 2, lanes: 2 }).expect("a hash");
+        let stored =
+            hash(&secret("correct horse"), &[7; SALT], Cost { memory_kib: 64, passes: 2, lanes: 2 }).expect("a hash");
         assert!(stored.expose().starts_with("$argon2id$v=19$m=64,t=2,p=2$"), "its own parameters are in it");
         let parsed = StoredHash::parse(stored.expose()).expect("sound");
         assert_eq!(parsed.verify(&secret("correct horse")), Ok(true));

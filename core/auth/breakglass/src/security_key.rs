@@ -6,6 +6,7 @@ use certctl_audit::{Action, AuditEvent, AuditLog};
 use certctl_kernel::{Actor, ActorType, DomainError, IdKind};
 use certctl_ports::Ambient;
 use certctl_rbac::{Caller, Permission};
+use certctl_session::{RevokedReason, SessionStore, revoke_of};
 use serde_json::{Value, json};
 
 /// Keys that one person may register.
@@ -106,9 +107,10 @@ pub async fn list_keys(
 }
 
 /// Removes a key. A session alone must not be able to take the second factor away, so the owner can't: those who look
-/// after credentials do, and the host's commands. The person's sessions must end in the same transaction.
+/// after credentials do, and the host's commands. The person's sessions end with it.
 pub async fn remove_key(
-    tx: &mut (impl BreakglassStore + AuditLog + ?Sized),
+    tx: &mut (impl BreakglassStore + SessionStore + AuditLog + ?Sized),
+    ambient: &Ambient,
     caller: &Caller,
     actor_id: &str,
     id: &str,
@@ -119,5 +121,7 @@ pub async fn remove_key(
     tx.remove_security_key(actor_id, id).await?;
     let details = json!({"actor_id": actor_id, "key_name": key.name, "keys_left": keys.len() - 1});
     tx.record(AuditEvent::new(Action::BreakglassKeyRemoved, &caller.context, id, details)).await?;
+    let actor = Actor::new(actor_id, ActorType::User);
+    revoke_of(tx, ambient, &caller.context, &actor, RevokedReason::CredentialChanged).await?;
     Ok(())
 }

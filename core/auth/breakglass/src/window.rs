@@ -66,7 +66,8 @@ pub async fn open_window(
     reason: &str,
 ) -> Result<Window, DomainError> {
     if length < Duration::MINUTE || length > most {
-        let rule = format!("must be from 1m to {}m, the value of CERTCTL_BREAKGLASS_MAX_ACTIVATION", most.whole_minutes());
+        let rule =
+            format!("must be from 1m to {}m, the value of CERTCTL_BREAKGLASS_MAX_ACTIVATION", most.whole_minutes());
         return Err(DomainError::invalid("for", "out_of_range", rule));
     }
     let now = ambient.now();
@@ -101,13 +102,8 @@ pub async fn open_at_boot(
         return Ok(None);
     }
     tell_end(tx, context, before, now).await?;
-    let window = Window {
-        opened_at: now,
-        closes_at: now + length,
-        closed_at: None,
-        opened_by: OpenedBy::Boot,
-        end_told: false,
-    };
+    let window =
+        Window { opened_at: now, closes_at: now + length, closed_at: None, opened_by: OpenedBy::Boot, end_told: false };
     put(tx, context, &window, "CERTCTL_BREAKGLASS_ENABLED").await?;
     Ok(Some(window))
 }
