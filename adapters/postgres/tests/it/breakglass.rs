@@ -194,9 +194,9 @@ async fn bg_15_a_window_ends_by_itself_and_the_trail_tells() {
         let mut tx = db.begin().await;
         let told = tell_of_end(tx.stores(), &db.ambient, &context).await.expect("an answer");
         if told {
-            tx.save().await.expect("a commit")
+            tx.save().await.expect("a commit");
         } else {
-            tx.discard().await.expect("a rollback")
+            tx.discard().await.expect("a rollback");
         }
         told
     };
