@@ -4,9 +4,9 @@ use super::{Server, binary};
 use serde_json::Value;
 use std::process::{Command, Output};
 
-struct Cli<'a> {
-    server: &'a Server,
-    key: String,
+pub(crate) struct Cli<'a> {
+    pub(crate) server: &'a Server,
+    pub(crate) key: String,
 }
 
 impl Cli<'_> {
@@ -27,18 +27,18 @@ impl Cli<'_> {
             .expect("certctl runs")
     }
 
-    fn ok(&self, line: &str) -> String {
+    pub(crate) fn ok(&self, line: &str) -> String {
         let output = self.run(line);
         let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "certctl {line}: {out}{error}");
         out.into_owned()
     }
 
-    fn json(&self, line: &str) -> Value {
+    pub(crate) fn json(&self, line: &str) -> Value {
         serde_json::from_str(&self.ok(&format!("{line} -o json"))).expect("JSON")
     }
 
-    fn exit(&self, line: &str) -> Option<i32> {
+    pub(crate) fn exit(&self, line: &str) -> Option<i32> {
         self.run(line).status.code()
     }
 }

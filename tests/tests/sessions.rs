@@ -1,5 +1,6 @@
 //! Browsers that are signed in, looked at from outside with curl; the names begin with the threat that they belong to.
 
+use super::roles_cli::Cli;
 use super::{Server, Value, json};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -417,4 +418,24 @@ fn sh_05_no_operation_that_reads_changes_anything() {
         }
     }
     assert_eq!(count(), before);
+}
+
+#[test]
+fn sessions_are_listed_and_ended_from_the_command_line() {
+    let server = Server::start();
+    let cli = Cli { server: &server, key: server.bootstrap() };
+    let viewer = viewer_key(&server, &cli.key, "person");
+    let (mut own, mut others) = (Browser::sign_in(&server, &cli.key), Browser::sign_in(&server, &viewer));
+    assert_eq!(cli.json("sessions list")["data"].as_array().map(Vec::len), Some(1));
+    assert_eq!(cli.json("sessions list --actor-id *")["data"].as_array().map(Vec::len), Some(2));
+    let id = others.id();
+    assert!(cli.ok(&format!("sessions revoke {id} --dry-run")).contains("would end this session"));
+    assert_eq!(others.get(&server, "/api/v1/auth/me").status, 200);
+    cli.ok(&format!("sessions revoke {id} --yes"));
+    assert_eq!(others.get(&server, "/api/v1/auth/me").status, 401);
+    assert_eq!(cli.exit("sessions revoke ses-none --yes"), Some(7));
+    assert!(cli.ok("sessions rotate-key --yes").contains("signs from now on"));
+    assert_eq!(own.get(&server, "/api/v1/auth/me").status, 200);
+    assert!(cli.ok("sessions revoke-others --yes").contains("1 sessions ended"));
+    assert_eq!(own.get(&server, "/api/v1/auth/me").status, 401);
 }

@@ -13,6 +13,7 @@ mod jobs;
 mod local;
 mod preview;
 mod roles;
+mod sessions;
 mod sign_in;
 
 use crate::failure::Failure;
@@ -131,6 +132,7 @@ pub(crate) static NOUNS: &[&Noun] = &[
     &jobs::JOBS,
     &approvals::APPROVALS,
     &access::KEYS,
+    &sessions::SESSIONS,
     &audit::AUDIT,
     &access::AUTH,
     &access::SERVER,
