@@ -52,3 +52,5 @@ CREATE TABLE iam.breakglass_window (
     end_told boolean NOT NULL DEFAULT false,
     CONSTRAINT breakglass_window_closes_at_check CHECK (closes_at >= opened_at)
 );
+CREATE INDEX breakglass_credentials_tenant_id_idx ON iam.breakglass_credentials (tenant_id);
+CREATE INDEX webauthn_credentials_tenant_id_idx ON iam.webauthn_credentials (tenant_id);

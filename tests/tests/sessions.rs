@@ -209,7 +209,13 @@ fn sh_10_11_17_an_ended_session_and_a_captured_token_are_worth_nothing() {
     let grant = json!({"role_id": "r-operator"});
     let (status, _) = server.call("POST", "/api/v1/auth/keys/person/roles", Some(&key), Some(&grant));
     assert_eq!(status, 204);
+    let (before, mut stolen) = (second.id(), second.clone());
     assert_eq!(second.make_team(&server, "captured", &[&captured]), 403);
+    assert_ne!(second.id(), before, "the session has another id");
+    assert_eq!(stolen.get(&server, "/api/v1/auth/me").status, 200, "requests on their way are served");
+    server.sql(&format!("UPDATE iam.sessions SET replaced_at = now() - interval '31 seconds' WHERE id = '{before}'"));
+    until(401, Duration::from_secs(3), || stolen.get(&server, "/api/v1/auth/me").status);
+    assert_eq!(second.get(&server, "/api/v1/auth/sessions").body["total"], 2, "the old id is no session of its own");
     let fresh = second.token();
     assert_ne!(captured, fresh, "the refusal brought the new one");
     assert_eq!(second.make_team(&server, "recovered", &[&fresh]), 201);

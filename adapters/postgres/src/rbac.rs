@@ -356,7 +356,7 @@ impl RbacStore for PgUnitOfWork {
     ) -> Result<Vec<Id>, StoreError> {
         let rows = self
             .query(
-                "UPDATE iam.sessions SET csrf_epoch = csrf_epoch + 1 \
+                "UPDATE iam.sessions SET csrf_epoch = csrf_epoch + 1, renew = replaced_at IS NULL \
                  WHERE tenant_id = $1 AND actor_type = $2 AND actor_id = $3 AND id IS DISTINCT FROM $4 \
                    AND revoked_at IS NULL AND absolute_expires_at > $5 RETURNING id",
                 &[&actor.tenant_id, &actor.kind.as_str(), &actor.id, &except, &now],

@@ -12,9 +12,9 @@ use tokio_postgres::Row;
 
 const COLUMNS: &str = "s.id, s.tenant_id, s.actor_type, s.actor_id, s.signing_key_id, s.way, s.provider_id, \
      s.csrf_epoch, s.ip_address, s.user_agent, s.created_at, s.last_seen_at, s.absolute_expires_at, s.revoked_at, \
-     s.revoked_reason";
+     s.revoked_reason, s.renew, s.replaced_at, s.replaced_by";
 /// How many columns that are.
-const WIDTH: usize = 15;
+const WIDTH: usize = 18;
 
 fn session(row: &Row) -> Result<Session, StoreError> {
     let kind: &str = row.get(2);
@@ -40,6 +40,8 @@ fn session(row: &Row) -> Result<Session, StoreError> {
         last_seen_at: row.get(11),
         absolute_expires_at: row.get(12),
         revoked,
+        renew: row.get(15),
+        replaced: row.get::<_, Option<Timestamp>>(16).zip(row.get(17)),
     })
 }
 
@@ -157,9 +159,23 @@ impl SessionStore for PgUnitOfWork {
         self.query_opt(&sql, &[&id]).await?.as_ref().map(session).transpose()
     }
 
-    async fn sealed_id_token(&mut self, id: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let row = self.query_opt("SELECT id_token_encrypted FROM iam.sessions WHERE id = $1", &[&id]).await?;
-        Ok(row.and_then(|row| row.get(0)))
+    async fn session_secrets(&mut self, id: &str) -> Result<SessionSecrets, StoreError> {
+        let sql = "SELECT idp_sid, id_token_encrypted, api_key_id FROM iam.sessions WHERE id = $1";
+        let row = self.query_opt(sql, &[&id]).await?;
+        Ok(row.map_or_else(SessionSecrets::default, |row| SessionSecrets {
+            idp_sid: row.get(0),
+            sealed_id_token: row.get(1),
+            api_key_id: row.get(2),
+        }))
+    }
+
+    async fn replace_session(&mut self, id: &str, by: &str, at: Timestamp) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE iam.sessions SET renew = false, replaced_at = $3, replaced_by = $2 WHERE id = $1",
+            &[&id, &by, &at],
+        )
+        .await
+        .map(|_| ())
     }
 
     async fn sessions_page(
@@ -179,7 +195,11 @@ impl SessionStore for PgUnitOfWork {
         };
         let actor = filter.actor.as_ref();
         let filters = Filters::default()
-            .with("(s.revoked_at IS NULL AND s.absolute_expires_at > ?)", "timestamptz", Some(now))
+            .with(
+                "(s.revoked_at IS NULL AND s.replaced_at IS NULL AND s.absolute_expires_at > ?)",
+                "timestamptz",
+                Some(now),
+            )
             .with("s.last_seen_at > ?", "timestamptz", Some(used_since))
             .with("s.tenant_id = ?", "text", actor.map(|actor| actor.tenant_id.as_str()))
             .with("s.actor_type = ?", "text", actor.map(|actor| actor.kind.as_str()))
@@ -199,7 +219,10 @@ impl SessionStore for PgUnitOfWork {
     async fn revoke_session(&mut self, id: &str, at: Timestamp, reason: RevokedReason) -> Result<bool, StoreError> {
         let ended = self
             .execute(
-                "UPDATE iam.sessions SET revoked_at = $2, revoked_reason = $3 WHERE id = $1 AND revoked_at IS NULL",
+                // A session under two ids for a moment ends under both.
+                "UPDATE iam.sessions s SET revoked_at = $2, revoked_reason = $3 WHERE s.revoked_at IS NULL \
+                 AND (s.id = $1 OR s.replaced_by = $1 \
+                   OR s.id = (SELECT old.replaced_by FROM iam.sessions old WHERE old.id = $1))",
                 &[&id, &at, &reason.as_str()],
             )
             .await?;
@@ -273,7 +296,7 @@ impl SessionStore for PgUnitOfWork {
         Ok(Collected {
             sessions: self
                 .execute(
-                    "DELETE FROM iam.sessions WHERE absolute_expires_at <= $1 OR revoked_at <= $2",
+                    "DELETE FROM iam.sessions WHERE absolute_expires_at <= $1 OR revoked_at <= $2 OR replaced_at <= $2",
                     &[&now, &revoked_before],
                 )
                 .await?,

@@ -7,7 +7,7 @@ use super::cx::RequestFacts;
 use super::headers::Finish;
 use super::limits::{keep_tightest, quota_headers};
 use super::route::Gate;
-use super::sessions::{Current, FreshCsrf, guard_csrf, presented};
+use super::sessions::{Current, FreshCsrf, Renewed, guard_csrf, presented};
 use super::{ApiError, BodyDigest, Cx};
 use crate::state::AppState;
 use actix_web::body::{BoxBody, MessageBody};
@@ -22,6 +22,7 @@ use certctl_ports::Verdict;
 use certctl_rbac::{Caller, Scope, ScopeType};
 use futures_util::{FutureExt as _, StreamExt as _};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The outermost layer.
@@ -247,13 +248,23 @@ pub(crate) async fn gated<B: MessageBody + 'static>(
     next.call(request).await.map(|response| with_fresh_csrf(response.map_into_boxed_body()))
 }
 
-/// Gives the browser the CSRF token of its session when it has another one, whatever became of the request: that is
+/// Gives the browser the cookies of its session under another id, or the CSRF token of its session when it has another one, whatever became of the request: that is
 /// how pages go on after the token changed.
 fn with_fresh_csrf(mut response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let fresh = response.request().extensions().get::<FreshCsrf>().cloned();
     // An answer that sets the cookies of another session, or takes them back, knows better.
     let decided = response.response().cookies().any(|cookie| cookie.name() == super::cookies::CSRF);
-    if let Some(FreshCsrf { token, cookie }) = fresh.filter(|_| !decided) {
+    let renewed = response.request().extensions().get::<Renewed>().cloned();
+    if let Some(Renewed { cookies, .. }) = renewed.filter(|_| !decided) {
+        for cookie in &cookies {
+            if let Err(error) = response.response_mut().add_cookie(cookie) {
+                tracing::error!(%error, "a cookie of a session can't be written");
+            }
+        }
+        if let Ok(value) = actix_web::http::header::HeaderValue::from_str(cookies[1].value()) {
+            response.headers_mut().insert(HeaderName::from_static("x-csrf-token"), value);
+        }
+    } else if let Some(FreshCsrf { token, cookie }) = fresh.filter(|_| !decided) {
         if let Ok(value) = actix_web::http::header::HeaderValue::from_str(&token) {
             response.headers_mut().insert(HeaderName::from_static("x-csrf-token"), value);
         }
@@ -368,6 +379,11 @@ async fn admit_session(
     principal: Principal,
 ) -> Result<(), ApiError> {
     let session = principal.session.clone().ok_or_else(|| ApiError::internal("a session without a session"))?;
+    let renewed = if session.renew { state.renew(&session, &facts).await? } else { None };
+    let current = renewed.as_ref().map_or_else(|| Arc::clone(&session), |renewed| Arc::clone(&renewed.session));
+    if let Some(renewed) = renewed {
+        request.extensions_mut().insert(renewed);
+    }
     if let Err(error) = guard_csrf(state, request.request(), &session) {
         let mut context = facts.nobody();
         context.actor = session.actor.clone();
@@ -379,7 +395,7 @@ async fn admit_session(
         state.tell_of("csrf", Some(&source), event).await;
         return Err(error);
     }
-    request.extensions_mut().insert(Current(session));
+    request.extensions_mut().insert(Current(current));
     admit_caller(state, request, facts, principal).await
 }
 

@@ -1,7 +1,7 @@
 //! Requests of browsers that are signed in: the cookie, CSRF, and what a refused session is told.
 
 use super::access::Principal;
-use super::cookies::{CSRF, SESSION, csrf_cookie};
+use super::cookies::{CSRF, SESSION, csrf_cookie, session_cookies};
 use super::cx::RequestFacts;
 use super::{ApiError, cors};
 use crate::state::AppState;
@@ -13,7 +13,9 @@ use actix_web::http::{Method, StatusCode};
 use certctl_audit::{Action, AuditEvent};
 use certctl_kernel::StoreError;
 use certctl_ports::Sealer;
-use certctl_session::{Maker, Purpose, Refusal, Session, SessionError, SessionKeys, SessionSettings, check_binding};
+use certctl_session::{
+    Maker, Purpose, Refusal, Session, SessionError, SessionKeys, SessionSettings, check_binding, renew,
+};
 use certctl_unit_of_work::Database;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -84,6 +86,13 @@ pub(crate) struct FreshCsrf {
     pub(crate) cookie: Cookie<'static>,
 }
 
+/// The session got another id: the answer brings its cookies.
+#[derive(Clone)]
+pub(crate) struct Renewed {
+    pub(crate) session: Arc<Session>,
+    pub(crate) cookies: [Cookie<'static>; 2],
+}
+
 /// The session cookie's value.
 pub(crate) fn presented(request: &HttpRequest) -> Option<String> {
     request.cookie(SESSION).map(|cookie| cookie.value().to_owned()).filter(|value| !value.is_empty())
@@ -117,6 +126,22 @@ impl AppState {
             return Ok(Err(refusal));
         }
         Ok(Ok(principal))
+    }
+
+    /// Gives a session whose actor's rights changed another id; the cookies for it, unless another request was faster.
+    pub(crate) async fn renew(&self, session: &Session, facts: &RequestFacts) -> Result<Option<Renewed>, ApiError> {
+        let sessions = self.sessions()?;
+        let mut context = facts.nobody();
+        context.actor = session.actor.clone();
+        let mut unit = self.db.begin().await.map_err(|error| transient(&error))?;
+        let renewed = renew(unit.stores(), &self.ambient, &sessions.maker(), &context, session).await?;
+        let Some(minted) = renewed else {
+            unit.discard().await?;
+            return Ok(None);
+        };
+        unit.save().await?;
+        let cookies = session_cookies(&minted, &sessions.settings);
+        Ok(Some(Renewed { session: Arc::new(minted.session), cookies }))
     }
 
     async fn tell_of_mismatch(&self, session: &Session, refusal: Refusal, facts: &RequestFacts, user_agent: &str) {

@@ -173,7 +173,8 @@ pub trait RbacStore: Send {
     /// For how long somebody who can sign in holds the administrator role everywhere.
     async fn admins_until(&mut self, now: Timestamp) -> Result<AdminsUntil, StoreError>;
 
-    /// Gives the live sessions of an actor, but one, another CSRF epoch; returns their ids.
+    /// Gives the live sessions of an actor, but one, another CSRF epoch, and with their next request another id;
+    /// returns their ids.
     async fn rotate_csrf_of(
         &mut self,
         actor: &Actor,

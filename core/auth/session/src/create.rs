@@ -63,6 +63,8 @@ pub async fn create(
         last_seen_at: now,
         absolute_expires_at: now + maker.settings.absolute,
         revoked: None,
+        renew: false,
+        replaced: None,
     };
     tx.insert_session(&session, &secrets).await?;
     let details = json!({

@@ -12,6 +12,7 @@ mod keys;
 mod manage;
 mod model;
 mod ports;
+mod renew;
 mod validate;
 
 pub use collect::{collect, rotate_when_due};
@@ -22,4 +23,5 @@ pub use keys::{Rotation, SessionKeys, StoredSigningKey, Verified, ensure_signing
 pub use manage::{Whose, list_sessions, log_out, revoke_of, revoke_others, revoke_session};
 pub use model::{Minted, NewSession, RevokedReason, SameSite, Session, SessionSettings, Standing, Way};
 pub use ports::{Collected, SessionFilter, SessionSecrets, SessionStore};
+pub use renew::{GRACE, renew};
 pub use validate::{AuthenticatedSession, authenticate_session, check_binding};

@@ -158,9 +158,18 @@ pub struct Session {
     pub absolute_expires_at: Timestamp,
     /// When it was ended before its time, and why.
     pub revoked: Option<(Timestamp, RevokedReason)>,
+    /// What its actor may do has changed: its next request gets it another id.
+    pub renew: bool,
+    /// When another id took over, and which.
+    pub replaced: Option<(Timestamp, Id)>,
 }
 
 impl Session {
+    /// The id that stands for it now.
+    pub fn current_id(&self) -> &str {
+        self.replaced.as_ref().map_or(&self.id, |(_, id)| id)
+    }
+
     /// When it ends if it is not used again.
     pub fn idle_expires_at(&self, settings: &SessionSettings) -> Timestamp {
         (self.last_seen_at + settings.idle).min(self.absolute_expires_at)

@@ -58,9 +58,11 @@ pub trait SessionStore: Send {
     async fn session_standing(&mut self, id: &str) -> Result<Option<Standing>, StoreError>;
     /// A session, locked.
     async fn session_for_update(&mut self, id: &str) -> Result<Option<Session>, StoreError>;
-    /// The sealed ID token of a session.
-    async fn sealed_id_token(&mut self, id: &str) -> Result<Option<Vec<u8>>, StoreError>;
-    /// Live sessions, newest first: neither ended nor past their end, idle ones left out by `used_since`.
+    /// The parts of a session that only the store sees; empty when it is not there.
+    async fn session_secrets(&mut self, id: &str) -> Result<SessionSecrets, StoreError>;
+    /// Notes that another id took over.
+    async fn replace_session(&mut self, id: &str, by: &str, at: Timestamp) -> Result<(), StoreError>;
+    /// Live sessions, newest first: neither ended, replaced nor past their end, idle ones left out by `used_since`.
     async fn sessions_page(
         &mut self,
         filter: &SessionFilter,

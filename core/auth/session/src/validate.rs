@@ -1,6 +1,6 @@
 //! Whether a presented session is good.
 
-use crate::{Refusal, Session, SessionSettings, SessionStore, Standing, Verified};
+use crate::{GRACE, Refusal, RevokedReason, Session, SessionSettings, SessionStore, Standing, Verified};
 use certctl_kernel::{StoreError, Timestamp};
 use certctl_rbac::{Access, RbacStore, access_of};
 use time::Duration;
@@ -40,7 +40,9 @@ pub async fn authenticate_session(
     }
     let Standing { session, key_expires_at, .. } = standing;
     let access = access_of(store, &session.actor, version, now).await?;
-    let ends = [Some(session.absolute_expires_at), Some(now + settings.idle), key_expires_at, access.valid_until];
+    let replaced = session.replaced.as_ref().map(|(at, _)| *at + GRACE);
+    let ends =
+        [replaced, Some(session.absolute_expires_at), Some(now + settings.idle), key_expires_at, access.valid_until];
     let interval = TOUCH_INTERVAL.min(settings.idle / 4);
     Ok(Ok(AuthenticatedSession {
         touch_due: now - session.last_seen_at >= interval,
@@ -55,6 +57,9 @@ fn judge(standing: &Standing, settings: &SessionSettings, now: Timestamp) -> Res
     let session = &standing.session;
     if let Some((_, reason)) = session.revoked {
         return Err(Refusal::Revoked(reason));
+    }
+    if session.replaced.as_ref().is_some_and(|(at, _)| now >= *at + GRACE) {
+        return Err(Refusal::Revoked(RevokedReason::Rotation));
     }
     if now >= session.absolute_expires_at {
         return Err(Refusal::Absolute);
@@ -94,7 +99,7 @@ pub fn check_binding(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{RevokedReason, SameSite};
+    use crate::SameSite;
     use certctl_kernel::{Actor, ActorType};
     use time::OffsetDateTime;
 
@@ -125,6 +130,8 @@ mod tests {
                 last_seen_at: now,
                 absolute_expires_at: now + Duration::hours(8),
                 revoked: None,
+                renew: false,
+                replaced: None,
             },
             actor_disabled: false,
             key_disabled: false,
@@ -144,6 +151,16 @@ mod tests {
         assert_eq!(at(Duration::ZERO, Duration::HOUR), Err(Refusal::Idle));
         assert_eq!(at(Duration::minutes(59), Duration::HOUR), Ok(()));
         assert_eq!(at(Duration::hours(8) - Duration::SECOND, Duration::hours(8)), Err(Refusal::Absolute));
+    }
+
+    #[test]
+    fn an_id_that_was_replaced_is_good_for_moments_only() {
+        let (mut standing, start) = (standing(), OffsetDateTime::UNIX_EPOCH);
+        standing.session.replaced = Some((start, "ses-2".into()));
+        assert_eq!(judge(&standing, &settings(), start + GRACE - Duration::SECOND), Ok(()));
+        let late = judge(&standing, &settings(), start + GRACE);
+        assert_eq!(late, Err(Refusal::Revoked(RevokedReason::Rotation)));
+        assert_eq!(standing.session.current_id(), "ses-2");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::SessionBody;
 use crate::edge::{ApiError, Cx, QueryParams};
 use actix_web::HttpResponse;
 use certctl_kernel::{Actor, ActorType};
-use certctl_session::{SessionFilter, Whose, list_sessions};
+use certctl_session::{Session, SessionFilter, Whose, list_sessions};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -54,7 +54,7 @@ pub(crate) async fn handler(cx: Cx, mut params: QueryParams) -> Result<HttpRespo
     let ambient = cx.ambient();
     let page =
         cx.read(async |tx| Ok(list_sessions(tx, ambient, caller, settings, whose, filter, &list).await?)).await?;
-    let current = cx.current_session().map(|session| session.id.as_str());
+    let current = cx.current_session().map(Session::current_id);
     cx.list(&SessionList {
         sessions: page.rows.into_iter().map(|session| SessionBody::new(session, settings, current)).collect(),
         total: page.total,

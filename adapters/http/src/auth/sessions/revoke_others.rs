@@ -2,6 +2,7 @@
 
 use crate::edge::{ApiError, BodyDigest, Cx, QueryParams, Reply};
 use actix_web::HttpResponse;
+use certctl_session::Session;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -24,7 +25,7 @@ pub(crate) async fn handler(cx: Cx, mut params: QueryParams) -> Result<HttpRespo
         return Err(ApiError::invalid("except", "invalid", "must be `current`"));
     }
     let caller = cx.caller()?;
-    let current = cx.current_session().map(|session| session.id.as_str());
+    let current = cx.current_session().map(Session::current_id);
     cx.change(&BodyDigest::default(), async |tx| {
         let revoked_count = certctl_session::revoke_others(tx, cx.ambient(), caller, current).await?;
         Ok(Reply::ok(RevokedCount { revoked_count }))
