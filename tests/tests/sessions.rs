@@ -445,3 +445,16 @@ fn sessions_are_listed_and_ended_from_the_command_line() {
     assert!(cli.ok("sessions revoke-others --yes").contains("1 sessions ended"));
     assert_eq!(own.get(&server, "/api/v1/auth/me").status, 401);
 }
+
+#[test]
+fn sh_19_whoever_was_switched_off_is_out_even_if_the_session_was_not_ended() {
+    let server = Server::start();
+    let viewer = viewer_key(&server, &server.bootstrap(), "person");
+    let mut browser = Browser::sign_in(&server, &viewer);
+    assert_eq!(browser.get(&server, "/api/v1/auth/me").status, 200);
+    server.sql("UPDATE iam.principals SET disabled_at = now() WHERE id = 'person'");
+    until(401, Duration::from_secs(2), || browser.get(&server, "/api/v1/auth/me").status);
+    let answer = browser.get(&server, "/api/v1/auth/me");
+    assert!(answer.header("www-authenticate").is_some_and(|text| text.contains("\"deactivated\"")));
+    assert_eq!(server.sql("SELECT count(*) FROM iam.sessions WHERE revoked_at IS NULL"), "1");
+}
