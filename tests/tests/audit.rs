@@ -183,3 +183,50 @@ fn a_trail_that_was_tampered_with_is_found_and_a_database_gone_back_stops_the_si
     let (_, trail) = server.call("GET", "/api/v1/audit?action=audit.accepted", Some(&key), None);
     assert_eq!(trail["total"], 1, "the trail tells of it: {trail}");
 }
+
+#[test]
+fn the_old_trail_is_taken_over_in_the_order_of_its_chain_and_sealed() {
+    const FIRST: &str = "d7e8851f5ad3a50459b81ec3c8ebabf53f42cfbbe73ee7a13d3645ac7c35cc22";
+    const SECOND: &str = "624ead12224a9727e8d21f8cc4c528d49db4c142d7c9e85352e5f4e198dccebd";
+    let mut server = Server::start();
+    let key = server.bootstrap();
+    server.signal("-TERM");
+    server.child.wait().expect("it ends");
+    let first = json!({"id": "audit-1", "actor": "alice", "actor_type": "APIKey", "action": "role.create",
+        "resource_type": "role", "resource_id": "r-x", "details": "{\"a\": [1, 2], \"b\": \"x\", \"aa\": 1}",
+        "timestamp": "2026-01-02T03:04:05.678901Z", "event_category": "auth", "prev_hash": null, "row_hash": FIRST});
+    let second = json!({"id": "audit-2", "actor": "system", "actor_type": "System", "action": "job_retry",
+        "resource_type": "job", "resource_id": "job-1", "details": null, "timestamp": "2026-01-02 03:04:06+00",
+        "event_category": "cert_lifecycle", "prev_hash": FIRST, "row_hash": SECOND});
+    let file = server.dir.path().join("old.jsonl");
+    std::fs::write(&file, format!("{second}\n{first}\n")).expect("a file");
+    let import = |arguments: &[&str]| {
+        let mut import = command(server.dir.path(), server.port);
+        import.args(["audit", "import"]).arg(&file).args(arguments).stdout(Stdio::piped());
+        let output = import.output().expect("it runs");
+        (output.status.code(), text(&output) + &String::from_utf8_lossy(&output.stderr))
+    };
+    let (code, said) = import(&["--head", FIRST]);
+    assert!(code == Some(1) && said.contains("its end was cut off"), "{said}");
+    let (code, said) = import(&["--head", SECOND, "--dry-run"]);
+    assert!(code == Some(0) && said.contains("2 events would be taken over"), "{said}");
+    let (code, said) = import(&["--head", SECOND]);
+    assert!(code == Some(0) && said.contains("2 events taken over, 0 were there already"), "{said}");
+    let (code, said) = import(&["--head", SECOND]);
+    assert!(code == Some(0) && said.contains("0 events taken over, 2 were there already"), "{said}");
+    std::fs::write(&file, format!("{second}\n{first}\n").replace("alice", "mallory")).expect("a file");
+    let (code, said) = import(&["--dry-run", "--despite-breaks"]);
+    assert!(code == Some(0) && said.contains("does not hold: event audit-1 is not what was hashed"), "{said}");
+
+    server.restart();
+    let (status, event) = server.call("GET", "/api/v1/audit/audit-1", Some(&key), None);
+    assert_eq!((status, event["actor"].as_str()), (200, Some("alice")), "{event}");
+    assert_eq!((&event["details"]["aa"], event["details"]["legacy"]["row_hash"].as_str()), (&json!(1), Some(FIRST)));
+    let (status, proof) = server.call("GET", "/api/v1/audit/audit-2/proof", Some(&key), None);
+    assert_eq!(status, 200, "{proof}");
+    let order =
+        server.sql("SELECT string_agg(event_id, ' ' ORDER BY seq) FROM audit.log WHERE event_id LIKE 'audit-_'");
+    assert_eq!(order, "audit-1 audit-2");
+    let (_, told) = server.call("GET", "/api/v1/audit?action=audit.imported", Some(&key), None);
+    assert_eq!(told["total"], 2, "{told}");
+}

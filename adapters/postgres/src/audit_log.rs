@@ -3,8 +3,9 @@
 use crate::audit::{COLUMNS, record};
 use crate::unit_of_work::PgUnitOfWork;
 use async_trait::async_trait;
-use certctl_audit_log::{Backlog, Hash, Leaf, LogStore, Node, SealedRow, StoredCheckpoint, Unsealed};
+use certctl_audit_log::{Backlog, Hash, ImportedEvent, Leaf, LogStore, Node, SealedRow, StoredCheckpoint, Unsealed};
 use certctl_kernel::StoreError;
+use serde_json::Value;
 use tokio_postgres::Row;
 
 /// The lock of the one who seals and signs.
@@ -83,6 +84,36 @@ impl LogStore for PgUnitOfWork {
     async fn backlog(&mut self) -> Result<Backlog, StoreError> {
         let row = self.query_one("SELECT count(*), min(at) FROM audit.unsealed", &[]).await?;
         Ok(Backlog { waiting: unsigned(&row, 0), oldest: row.get(1) })
+    }
+
+    async fn import_events(&mut self, events: &[ImportedEvent]) -> Result<u64, StoreError> {
+        let text = |read: fn(&ImportedEvent) -> &str| -> Vec<&str> { events.iter().map(read).collect() };
+        let times: Vec<_> = events.iter().map(|event| event.at).collect();
+        let details: Vec<Value> = events.iter().map(|event| Value::Object(event.details.clone())).collect();
+        self.execute(
+            "WITH event AS (INSERT INTO audit.events (id, at, actor_id, actor_type, action, resource_type, \
+               resource_id, category, details, request_id) \
+             SELECT i.id, i.at, i.actor_id, i.actor_type, i.action, i.resource_type, i.resource_id, i.category, \
+               i.details, 'import' \
+             FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], \
+               $8::text[], $9::jsonb[]) WITH ORDINALITY AS i (id, at, actor_id, actor_type, action, resource_type, \
+               resource_id, category, details, place) \
+             WHERE NOT EXISTS (SELECT FROM audit.events e WHERE e.id = i.id) ORDER BY i.place \
+             RETURNING insert_id, at) \
+             INSERT INTO audit.unsealed (insert_id, at) SELECT insert_id, at FROM event",
+            &[
+                &text(|event| &event.id),
+                &times,
+                &text(|event| &event.actor_id),
+                &text(|event| event.actor_type.as_str()),
+                &text(|event| &event.action),
+                &text(|event| &event.resource_type),
+                &text(|event| &event.resource_id),
+                &text(|event| event.category.as_str()),
+                &details,
+            ],
+        )
+        .await
     }
 
     async fn append(&mut self, leaves: &[Leaf], nodes: &[Node]) -> Result<(), StoreError> {

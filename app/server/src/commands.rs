@@ -64,7 +64,9 @@ pub(crate) enum Command {
     /// The audit log, on the server's own machine; stop the server first.
     #[command(
         subcommand,
-        after_help = "Examples:\n  certctl-server audit key > audit.key\n  certctl-server audit archive --dry-run"
+        after_help = "Examples:\n  certctl-server audit key > audit.key\n  certctl-server audit archive --dry-run\n  \
+                      psql -d old -Atc 'SELECT row_to_json(e) FROM (SELECT *, details::text AS details FROM audit_events) e' > old.jsonl\n  \
+                      certctl-server audit import old.jsonl --head \"$(psql -d old -Atc 'SELECT row_hash FROM audit_chain_head')\" --dry-run"
     )]
     Audit(AuditCommand),
     /// Emergency accounts, and the window in which they may sign in; works beside a running server.
@@ -91,6 +93,21 @@ pub(crate) enum AuditCommand {
     /// Write months that are older than CERTCTL_AUDIT_RETENTION to files and drop them, as the server does by itself.
     Archive {
         /// Only tell which.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Take over the trail of a Go certctl: rows of its audit_events, a JSON object a line. Their chain is verified,
+    /// they become events in its order with the old hashes beside them, and a checkpoint is signed over them.
+    Import {
+        /// The rows; - reads standard input.
+        file: PathBuf,
+        /// The old chain's head, without which a removed end does not show.
+        #[arg(long)]
+        head: Option<String>,
+        /// Take the rows over although their chain does not hold; the trail then says where it breaks.
+        #[arg(long)]
+        despite_breaks: bool,
+        /// Verify and count only.
         #[arg(long)]
         dry_run: bool,
     },

@@ -137,7 +137,7 @@ pub fn legacy_hash(row: &LegacyRow) -> Option<String> {
 }
 
 /// RFC 3339, or PostgreSQL's `2026-01-02 03:04:05.678901+00`.
-fn instant(text: &str) -> Option<Timestamp> {
+pub(crate) fn instant(text: &str) -> Option<Timestamp> {
     let mut text = text.trim().replacen(' ', "T", 1);
     let zone = text.rfind(['+', '-']).filter(|place| *place > 10);
     if let Some(zone) = zone
@@ -177,19 +177,37 @@ fn jsonb_text(value: &Value, out: &mut String) {
     }
 }
 
-/// Follows the links of an export of the old table, whatever order its lines have; `head` is the hash that the old
-/// table `audit_chain_head` holds, without which a removed end does not show.
-pub fn check_legacy(reader: impl BufRead, head: Option<&str>) -> Result<LegacyChain, LegacyBreak> {
-    let mut next: HashMap<String, LegacyRow> = HashMap::new();
-    let mut beginnings = Vec::new();
-    let mut rows = 0_u64;
+/// Reads the rows of an export of the old table, a JSON object a line.
+pub(crate) fn read_legacy(reader: impl BufRead) -> Result<Vec<LegacyRow>, LegacyBreak> {
+    let mut rows = Vec::new();
     for (line, text) in (1..).zip(reader.lines()) {
         let text = text.map_err(|error| LegacyBreak::Io(error.to_string()))?;
         if text.trim().is_empty() {
             continue;
         }
-        let row: LegacyRow =
-            serde_json::from_str(&text).map_err(|error| LegacyBreak::Malformed { line, reason: error.to_string() })?;
+        rows.push(
+            serde_json::from_str(&text).map_err(|error| LegacyBreak::Malformed { line, reason: error.to_string() })?,
+        );
+    }
+    Ok(rows)
+}
+
+/// Follows the links of an export of the old table, whatever order its lines have; `head` is the hash that the old
+/// table `audit_chain_head` holds, without which a removed end does not show.
+pub fn check_legacy(reader: impl BufRead, head: Option<&str>) -> Result<LegacyChain, LegacyBreak> {
+    follow(read_legacy(reader)?, head, |_| ())
+}
+
+/// Follows the links of these rows, and hands out each in the chain's order as far as that holds.
+pub(crate) fn follow(
+    all: Vec<LegacyRow>,
+    head: Option<&str>,
+    mut reached_row: impl FnMut(&LegacyRow),
+) -> Result<LegacyChain, LegacyBreak> {
+    let mut next: HashMap<String, LegacyRow> = HashMap::new();
+    let mut beginnings = Vec::new();
+    let mut rows = 0_u64;
+    for row in all {
         rows += 1;
         match row.prev_hash.as_deref() {
             None | Some("") => beginnings.push(row),
@@ -215,6 +233,7 @@ pub fn check_legacy(reader: impl BufRead, head: Option<&str>) -> Result<LegacyCh
             return Err(LegacyBreak::Changed { id: row.id, position: reached });
         }
         reached += 1;
+        reached_row(&row);
         match next.remove(&row.row_hash) {
             Some(following) => row = following,
             None => break,

@@ -8,6 +8,7 @@
 mod canonical;
 mod checkpoint;
 mod export;
+mod import;
 mod legacy;
 mod note;
 mod offline;
@@ -25,6 +26,7 @@ pub use export::{
     DEFAULT_LIMIT, Export, ExportCommand, ExportFilter, ExportItem, ExportLine, ExportStore, LARGEST_LIMIT, Skipped,
     Trailer,
 };
+pub use import::{ImportError, Imported, ImportedEvent, LegacyImport, import_legacy, prepare_import};
 pub use legacy::{LegacyBreak, LegacyChain, LegacyRow, check_legacy, legacy_hash};
 pub use note::{NoteError, NoteKey, SignedNote, VerifierKey};
 pub use offline::{Bundle, Checked, Evidence, OfflineError, bundle, check_bundle, check_export};

@@ -1,5 +1,6 @@
 //! What the log needs of its store, and of a place outside it.
 
+use crate::import::ImportedEvent;
 use async_trait::async_trait;
 use certctl_audit::AuditRecord;
 use certctl_kernel::{StoreError, Timestamp};
@@ -87,6 +88,9 @@ pub trait LogStore: Send {
     async fn unsealed(&mut self, limit: i64) -> Result<Vec<Unsealed>, StoreError>;
     /// How much waits.
     async fn backlog(&mut self) -> Result<Backlog, StoreError>;
+    /// Adds events that happened before this log began, in this order, to be sealed like others; those whose id is
+    /// there are left alone. Returns how many were added.
+    async fn import_events(&mut self, events: &[ImportedEvent]) -> Result<u64, StoreError>;
     /// Appends leaves and the subtrees that they complete, and takes their events out of the queue.
     async fn append(&mut self, leaves: &[Leaf], nodes: &[Node]) -> Result<(), StoreError>;
     /// Leaves `[from, until)`; fewer when the log has holes.

@@ -146,6 +146,7 @@ actions! {
     AuditBreakDetected = "audit.break_detected", Auth, "audit";
     AuditArchived = "audit.archived", Auth, "audit";
     SecretsResealed = "secrets.resealed", Config, "secret";
+    AuditImported = "audit.imported", Auth, "audit";
     AuditAccepted = "audit.accepted", Auth, "audit";
     SchemaMigrated = "schema.migrated", Config, "server";
     CreateTeam = "create_team", Config, "team";

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use certctl_audit::AuditRecord;
 use certctl_audit_log::{
-    Backlog, ExportFilter, ExportStore, Hash, Leaf, LogKey, LogStore, Node, NoteKey, SealedRow, StoredCheckpoint,
-    Unsealed, canonical,
+    Backlog, ExportFilter, ExportStore, Hash, ImportedEvent, Leaf, LogKey, LogStore, Node, NoteKey, SealedRow,
+    StoredCheckpoint, Unsealed, canonical,
 };
 use certctl_kernel::{StoreError, Timestamp};
 use certctl_ports::fakes::{CountingRandom, FixedClock};
@@ -115,6 +115,11 @@ fn range(from: u64, until: u64, len: usize) -> std::ops::Range<usize> {
 
 #[async_trait]
 impl LogStore for MemoryLog {
+    async fn import_events(&mut self, _: &[ImportedEvent]) -> Result<u64, StoreError> {
+        // Nothing here takes over another trail.
+        Err(StoreError::Unavailable)
+    }
+
     async fn lead_log(&mut self, _wait: bool) -> Result<bool, StoreError> {
         Ok(true)
     }
