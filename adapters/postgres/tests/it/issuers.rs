@@ -59,6 +59,12 @@ async fn an_issuer_reads_back_and_a_new_configuration_forgets_the_old_test() {
     let other = UpdateIssuer { id: made.id, kind: Some("acme".to_owned()), ..UpdateIssuer::default() };
     let refused = certctl_inventory::update_issuer(unit.stores(), &db.ambient, &alice(), other).await;
     assert!(matches!(refused, Err(DomainError::Validation(errors)) if errors[0].field == "type"));
+    unit.save().await.expect("saved");
+    let told =
+        "SELECT jsonb_agg(details -> 'changes' ORDER BY insert_id) FROM audit.events WHERE action = 'update_issuer'";
+    let told: serde_json::Value = db.session().await.query_one(told, &[]).await.expect("events").get(0);
+    let config = json!([{"validity_days": 30}, {"validity_days": 60}]);
+    assert_eq!(told, json!([{"name": ["Local", "Root"]}, {"config": config}]));
 }
 
 #[tokio::test]

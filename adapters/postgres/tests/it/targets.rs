@@ -58,6 +58,10 @@ async fn secrets_are_sealed_masked_kept_by_their_mask_and_shown_to_the_agent_alo
     assert_eq!((changed.config_version, changed.row_version), (2, 2));
     assert_eq!(unit.target(&target.id).await, Ok(Some(changed)));
     unit.save().await.expect("saved");
+    let told = "SELECT details -> 'changes' FROM audit.events WHERE action = 'update_target'";
+    let told: serde_json::Value = db.session().await.query_one(told, &[]).await.expect("one event").get(0);
+    assert_eq!(told["config"][0]["host"], json!("f5.test"), "what it was: {told}");
+    assert_eq!(told["config"][1]["host"], json!("f5b.test"), "what it became: {told}");
     let mut unit = db.begin().await;
     let stale = update_target(unit.stores(), &db.ambient, &alice(), rules(&sealer), &target.id, change).await;
     assert_eq!(stale, Err(DomainError::PreconditionFailed));
