@@ -84,7 +84,7 @@ fn knock(server: &Server, doors: &[Door], key: Option<&str>) -> Vec<Answer> {
 }
 
 fn start() -> Server {
-    Server::start_with(&[("RATE_LIMIT_ENABLED", "false")])
+    Server::start_with(&[("RATE_LIMIT_ENABLED", "false"), ("BREAKGLASS_ENABLED", "true")])
 }
 
 fn key(server: &Server, admin: &str, name: &str, role: &str) -> String {
@@ -163,6 +163,8 @@ fn every_route_lets_in_whom_the_table_says_and_nobody_else() {
     let all = doors("none", "nobody");
     for (door, answer) in all.iter().zip(knock(&server, &all, None)) {
         let sound = match door.gate {
+            // What is wrong with an emergency sign-in is told to nobody.
+            Gate::Public(_) if door.template.starts_with("/auth/breakglass/") => matches!(answer.status, 401 | 429),
             Gate::Public(_) => !matches!(answer.status, 401 | 403) && answer.status < 500,
             _ => answer.status == 401,
         };

@@ -25,7 +25,7 @@ mod stats;
 mod targets;
 mod teams;
 
-pub use auth::{Bootstrap, KeyAuthenticator};
+pub use auth::{Bootstrap, Breakglass, KeyAuthenticator};
 pub use edge::server::{AppConfig, configure};
 pub use pki::StatusService;
 pub use state::{AppState, Backends, Hsts, HttpSettings, RateLimitSettings};

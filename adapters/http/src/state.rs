@@ -1,5 +1,6 @@
 //! Long-lived parts that handlers share.
 
+use crate::auth::Breakglass;
 use crate::edge::access::{AccessCache, Authenticator};
 use crate::edge::limits::{Limits, MemoryLimits};
 use crate::edge::{AccessLog, ApiError, PermissionUsage, Sessions, TrustedProxies};
@@ -121,6 +122,8 @@ pub struct AppState {
     log: Option<Arc<SealedLog>>,
     /// What signing in by sessions needs; a server always has it, tests of the edge alone don't.
     pub sessions: Option<Sessions>,
+    /// What the emergency way in needs; absent where it is switched off.
+    pub breakglass: Option<Breakglass>,
     /// The request log, where one is kept.
     pub(crate) access_log: Option<AccessLog>,
 }
@@ -142,6 +145,7 @@ impl AppState {
             status: None,
             log: None,
             sessions: None,
+            breakglass: None,
             runtime_config: BTreeMap::new(),
             usage: PermissionUsage::default(),
             access_log: None,
@@ -178,6 +182,13 @@ impl AppState {
     #[must_use]
     pub fn with_log(mut self, log: Arc<SealedLog>) -> Self {
         self.log = Some(log);
+        self
+    }
+
+    /// Switches the emergency way in on.
+    #[must_use]
+    pub fn with_breakglass(mut self, breakglass: Breakglass) -> Self {
+        self.breakglass = Some(breakglass);
         self
     }
 

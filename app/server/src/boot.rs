@@ -58,6 +58,11 @@ pub(crate) enum BootError {
     LocalCa(String),
     #[error("the audit log: {0}")]
     AuditLog(String),
+    #[error(
+        "emergency accounts have security keys, which can't be asked: CERTCTL_SERVER_EXTERNAL_URL {0}; set it to the \
+         origin that they were registered at, or remove them with `certctl-server breakglass remove-key`"
+    )]
+    SecurityKeys(String),
     #[error("{what}: {source}")]
     Io { what: String, source: std::io::Error },
 }

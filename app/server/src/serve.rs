@@ -115,6 +115,9 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
         .with_sessions(sessions::open(config, database.as_ref(), &parts.ambient, Arc::clone(&parts.sealer)).await?)
         .showing(access::runtime_config(config))
         .with_access_log(access_log);
+    if let Some(breakglass) = breakglass::open(config, database.as_ref()).await? {
+        state = state.with_breakglass(breakglass);
+    }
     if config.rate_limit_shared {
         let limits = parts.database.rate_limits(config.rate_limit_budget)?;
         limits.warm().await?;

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 mod authenticator;
 mod bootstrap;
 mod bootstrap_status;
+pub(crate) mod breakglass;
 mod check;
 mod create_key;
 mod delete_key;
@@ -29,6 +30,7 @@ mod users;
 
 pub use authenticator::KeyAuthenticator;
 pub use bootstrap::Bootstrap;
+pub use breakglass::Breakglass;
 
 /// The operations of this room.
 pub(crate) fn routes() -> Vec<Route> {
@@ -54,6 +56,7 @@ pub(crate) fn routes() -> Vec<Route> {
     routes.extend(providers::routes());
     routes.extend(mappings::routes());
     routes.extend(users::routes());
+    routes.extend(breakglass::routes());
     routes
 }
 

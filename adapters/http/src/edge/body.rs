@@ -5,10 +5,12 @@ use crate::state::AppState;
 use actix_web::dev::Payload;
 use actix_web::http::{StatusCode, header};
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
+use certctl_kernel::Secret;
 use data_encoding::HEXLOWER;
 use futures_util::StreamExt as _;
 use ring::digest;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use std::future::Future;
 use std::pin::Pin;
 
@@ -55,23 +57,9 @@ impl<T: DeserializeOwned> FromRequest for JsonBody<T> {
         let request = request.clone();
         let mut payload = payload.take();
         Box::pin(async move {
-            let state = request
-                .app_data::<web::Data<AppState>>()
-                .ok_or_else(|| ApiError::internal("the application state is not configured"))?
-                .clone();
+            let state = state_of(&request)?;
             check_content_type(&request)?;
-            let limit = state.settings.max_body_size;
-            check_length(&request, limit)?;
-            let mut octets = web::BytesMut::new();
-            while let Some(chunk) = payload.next().await {
-                let chunk = chunk.map_err(|_| {
-                    ApiError::new(StatusCode::BAD_REQUEST, "malformed_body", "the request body ended early")
-                })?;
-                if octets.len() + chunk.len() > limit {
-                    return Err(too_large(limit));
-                }
-                octets.extend_from_slice(&chunk);
-            }
+            let octets = octets_of(&request, &mut payload, state.settings.max_body_size).await?;
             let decoded = decode(&octets, state.settings.strict_json);
             // For the request log, which tells apart what was refused as well.
             let digest = decoded.as_ref().map_or_else(|_| digest_of(&octets), |body: &Self| body.digest.clone());
@@ -79,6 +67,73 @@ impl<T: DeserializeOwned> FromRequest for JsonBody<T> {
             decoded
         })
     }
+}
+
+/// Takes the whole body, if it is no longer than allowed.
+async fn octets_of(request: &HttpRequest, payload: &mut Payload, limit: usize) -> Result<web::BytesMut, ApiError> {
+    check_length(request, limit)?;
+    let mut octets = web::BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk
+            .map_err(|_| ApiError::new(StatusCode::BAD_REQUEST, "malformed_body", "the request body ended early"))?;
+        if octets.len() + chunk.len() > limit {
+            return Err(too_large(limit));
+        }
+        octets.extend_from_slice(&chunk);
+    }
+    Ok(octets)
+}
+
+/// A body with a secret that people choose, as it came. Nothing is made of it for the request log or for repeated
+/// requests: a plain hash of such a body would let whoever reads it guess the secret at no cost.
+pub(crate) struct SecretOctets(pub(crate) web::BytesMut);
+
+impl FromRequest for SecretOctets {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, mut payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let limit = state_of(&request)?.settings.max_body_size;
+            octets_of(&request, &mut payload, limit).await.map(Self)
+        })
+    }
+}
+
+/// The same, decoded from JSON.
+pub(crate) struct SecretJson<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest for SecretJson<T> {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, mut payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let state = state_of(&request)?;
+            check_content_type(&request)?;
+            let octets = octets_of(&request, &mut payload, state.settings.max_body_size).await?;
+            decode(&octets, state.settings.strict_json).map(|body: JsonBody<T>| Self(body.value))
+        })
+    }
+}
+
+/// A secret in a JSON body; what is of another type is not repeated in the refusal.
+pub(crate) struct SecretText(pub(crate) Secret<String>);
+
+impl<'de> Deserialize<'de> for SecretText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match serde_json::Value::deserialize(deserializer)? {
+            serde_json::Value::String(text) => Ok(Self(Secret::new(text))),
+            _ => Err(serde::de::Error::custom("must be a string")),
+        }
+    }
+}
+
+fn state_of(request: &HttpRequest) -> Result<web::Data<AppState>, ApiError> {
+    let state = request.app_data::<web::Data<AppState>>();
+    state.cloned().ok_or_else(|| ApiError::internal("the application state is not configured"))
 }
 
 fn check_content_type(request: &HttpRequest) -> Result<(), ApiError> {

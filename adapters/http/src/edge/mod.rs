@@ -21,7 +21,7 @@ pub(crate) mod sessions;
 mod usage;
 
 pub use access_log::{AccessLog, AccessLogWriter, access_log};
-pub(crate) use body::{BodyDigest, JsonBody};
+pub(crate) use body::{BodyDigest, JsonBody, SecretJson, SecretOctets, SecretText};
 pub use client_address::TrustedProxies;
 pub(crate) use cx::Cx;
 pub use error::{ApiError, ErrorBody, FieldErrorBody};
@@ -30,6 +30,6 @@ pub use pipeline::outer;
 pub(crate) use query::QueryParams;
 pub(crate) use reply::Reply;
 pub(crate) use route::Documentation;
-pub use route::{Gate, Route};
+pub use route::{Gate, Presence, Route};
 pub use sessions::Sessions;
 pub use usage::PermissionUsage;

@@ -6,7 +6,7 @@ use super::cors::Cors;
 use super::cx::RequestFacts;
 use super::headers::Finish;
 use super::limits::{keep_tightest, quota_headers};
-use super::route::Gate;
+use super::route::{Gate, Presence};
 use super::sessions::{Current, FreshCsrf, Renewed, guard_csrf, presented};
 use super::{ApiError, BodyDigest, Cx};
 use crate::state::AppState;
@@ -234,13 +234,15 @@ fn note_access(state: &AppState, response: &ServiceResponse<BoxBody>, facts: &Re
 /// The layer of one address: authentication and the gate of the method asked for.
 pub(crate) async fn gated<B: MessageBody + 'static>(
     gate: Option<Gate>,
+    presence: Presence,
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    if let Some(gate) = gate
-        && !matches!(gate, Gate::Public(_))
-        && let Err(error) = pass(&request, gate).await
-    {
+    let admitted = match (present(&request, presence).await, gate) {
+        (Ok(()), Some(gate)) if !matches!(gate, Gate::Public(_)) => pass(&request, gate).await,
+        (presence, _) => presence,
+    };
+    if let Err(error) = admitted {
         let request_id = facts_of(&request).map(|facts| facts.request_id).unwrap_or_default();
         read_off(&mut request).await;
         return Ok(with_fresh_csrf(request.into_response(error.respond(&request_id))));
@@ -273,6 +275,16 @@ fn with_fresh_csrf(mut response: ServiceResponse<BoxBody>) -> ServiceResponse<Bo
         }
     }
     response
+}
+
+/// Whether the address is there at the moment.
+async fn present(request: &ServiceRequest, presence: Presence) -> Result<(), ApiError> {
+    let there = match presence {
+        Presence::Always => true,
+        Presence::Breakglass => state_of(request)?.breakglass.is_some(),
+        Presence::BreakglassOpen => crate::auth::breakglass::open(&*state_of(request)?).await?,
+    };
+    if there { Ok(()) } else { Err(generic(StatusCode::NOT_FOUND)) }
 }
 
 /// Bytes and time that a refused request's body may take.

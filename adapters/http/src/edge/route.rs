@@ -22,6 +22,18 @@ pub enum Gate {
     Public(&'static str),
 }
 
+/// When an operation is there at all. Where it is not, its address answers as one that nobody ever heard of, to
+/// everybody and before anything of the request is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// Always.
+    Always,
+    /// Where the emergency way in is switched on.
+    Breakglass,
+    /// Where it is switched on and open.
+    BreakglassOpen,
+}
+
 /// One operation: its address and documentation come from its `#[utoipa::path]`.
 pub struct Route {
     /// HTTP method.
@@ -30,6 +42,8 @@ pub struct Route {
     pub path: String,
     /// What stands before it.
     pub gate: Gate,
+    /// When it is there.
+    pub presence: Presence,
     pub(crate) handler: fn() -> actix_web::Route,
     /// Made only where the document is: a running server has no use for it.
     pub(crate) documentation: fn() -> Documentation,
@@ -66,7 +80,13 @@ impl Route {
             Some(HttpMethod::Head) => Method::HEAD,
             _ => Method::GET,
         };
-        Self { method, path: P::path(), gate, handler, documentation: documentation::<P> }
+        Self { method, path: P::path(), gate, presence: Presence::Always, handler, documentation: documentation::<P> }
+    }
+
+    /// The same, there only at times.
+    #[must_use]
+    pub fn only(self, presence: Presence) -> Self {
+        Self { presence, ..self }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Turning the route table into services.
 
 use super::pipeline;
-use super::route::{Gate, Route};
+use super::route::{Gate, Presence, Route};
 use crate::state::AppState;
 use actix_web::http::Method;
 use actix_web::middleware::from_fn;
@@ -53,9 +53,12 @@ fn services(config: &AppConfig, wanted: fn(&Route) -> bool) -> impl FnOnce(&mut 
         for ((_, path), indices) in by_path {
             let mut resource = web::resource(path.as_str());
             let mut gates: Vec<(Method, Gate)> = Vec::new();
+            let mut presence = Presence::Always;
             for index in indices {
                 let route = &config.routes[index];
                 gates.push((route.method.clone(), route.gate));
+                // Operations of one address come and go together.
+                presence = route.presence;
                 resource = resource.route((route.handler)().method(route.method.clone()));
                 if route.method == Method::GET {
                     gates.push((Method::HEAD, route.gate));
@@ -65,7 +68,7 @@ fn services(config: &AppConfig, wanted: fn(&Route) -> bool) -> impl FnOnce(&mut 
             let gates: Arc<[(Method, Gate)]> = gates.into();
             services.service(resource.wrap(from_fn(move |request: actix_web::dev::ServiceRequest, next| {
                 let gate = gates.iter().find(|(method, _)| method == request.method()).map(|(_, gate)| *gate);
-                pipeline::gated(gate, request, next)
+                pipeline::gated(gate, presence, request, next)
             })));
         }
         services.default_service(web::to(pipeline::nothing_here));

@@ -22,6 +22,10 @@ static DURATIONS: LazyLock<HistogramVec> = LazyLock::new(|| {
 static RATE_LIMITED: LazyLock<IntCounterVec> =
     LazyLock::new(|| counters("certctl_rate_limited_total", "Requests refused by a limit.", &["limiter"]));
 
+static BREAKGLASS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counters("certctl_breakglass_logins_total", "Attempts to sign in with an emergency account.", &["result"])
+});
+
 /// What happens to OCSP requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OcspEvent {
@@ -64,6 +68,10 @@ pub(super) fn prepare() {
     LazyLock::force(&DURATIONS);
     LazyLock::force(&RATE_LIMITED);
     LazyLock::force(&OCSP);
+    // An alert on a rate must know the zero before the first use.
+    for result in ["signed_in", "signed_in_with_security_key", "second_factor_asked", "refused", "failed"] {
+        BREAKGLASS.with_label_values(&[result]);
+    }
 }
 
 /// Counts an answer. `route` is the template, never the path itself.
@@ -91,6 +99,11 @@ fn three_digits(status: u16, into: &mut [u8; 3]) -> &str {
 /// Counts something that happened to an OCSP request.
 pub(crate) fn ocsp(event: OcspEvent) {
     OCSP[event as usize].inc();
+}
+
+/// Counts an attempt to sign in with an emergency account.
+pub(crate) fn breakglass_login(result: &str) {
+    BREAKGLASS.with_label_values(&[result]).inc();
 }
 
 /// Counts a refusal by the limiter of this name.

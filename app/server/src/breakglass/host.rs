@@ -236,7 +236,7 @@ impl Host<'_> {
             BreakglassCommand::Keys { id } => {
                 let caller = Self::caller("keys");
                 let mut unit = self.database.read().await?;
-                for key in list_keys(unit.stores(), &caller, id).await? {
+                for key in list_keys(unit.stores(), &caller, Some(id)).await? {
                     let used = key.last_used_at.map_or_else(|| "never".to_owned(), timestamp::to_rfc3339);
                     println!(
                         "{}  {}  registered {}  used {used}",

@@ -4,4 +4,4 @@ mod host;
 mod serving;
 
 pub(crate) use host::{BreakglassCommand, run};
-pub(crate) use serving::{end_of_window, open_at_boot};
+pub(crate) use serving::{end_of_window, open, open_at_boot};

@@ -2,17 +2,48 @@
 
 use crate::boot::BootError;
 use crate::config::{BreakglassConfig, Config};
-use certctl_breakglass::{LockoutSettings, tell_of_end};
+use certctl_breakglass::{Cost, LockoutSettings, WebAuthn, tell_of_end};
+use certctl_http::Breakglass;
 use certctl_kernel::{DomainError, RequestContext, timestamp};
 use certctl_ports::Ambient;
+use certctl_system::PasswordPool;
 use certctl_unit_of_work::{Database, Stores};
+use certctl_webauthn::RelyingParty;
+use std::sync::Arc;
 
 fn time(length: std::time::Duration) -> time::Duration {
     time::Duration::try_from(length).unwrap_or(time::Duration::MAX)
 }
 
+/// Passwords that are looked at at the same time, each with 64 MiB.
+const AT_ONCE: usize = 2;
+
+/// What the edge needs for it; `None` where it is switched off. Where keys are registered that nobody could ask, the
+/// start is refused: an account with a key would be out of reach in the very hour it is for.
+pub(crate) async fn open(config: &Config, database: &dyn Database) -> Result<Option<Breakglass>, BootError> {
+    if !config.breakglass.enabled {
+        return Ok(None);
+    }
+    let webauthn: Option<Arc<dyn WebAuthn>> = match config.external_url.as_deref().map(RelyingParty::new) {
+        Some(Ok(party)) => Some(Arc::new(party)),
+        other => {
+            let reason = other.map_or_else(
+                || "is not set".to_owned(),
+                |error| error.err().map_or_else(String::new, |e| e.to_string()),
+            );
+            if database.read().await?.any_security_key().await? {
+                return Err(BootError::SecurityKeys(reason));
+            }
+            tracing::warn!("security keys can't be registered: CERTCTL_SERVER_EXTERNAL_URL {reason}");
+            None
+        }
+    };
+    let passwords = Arc::new(PasswordPool::new(AT_ONCE, Cost::FULL));
+    Ok(Some(Breakglass { passwords, lockout: lockout(&config.breakglass), webauthn }))
+}
+
 /// How credentials lock, from the settings.
-pub(crate) fn lockout(config: &BreakglassConfig) -> LockoutSettings {
+fn lockout(config: &BreakglassConfig) -> LockoutSettings {
     LockoutSettings {
         threshold: config.lockout_threshold,
         duration: time(config.lockout_duration),

@@ -50,7 +50,6 @@ pub(crate) struct Config {
     pub(crate) port: u16,
     pub(crate) tls_pair: Option<(PathBuf, PathBuf)>,
     pub(crate) tls_sans: Vec<String>,
-    #[expect(dead_code, reason = "the registry says that it has no effect yet; both notes go when it is read")]
     pub(crate) external_url: Option<String>,
     pub(crate) data_dir: PathBuf,
     pub(crate) max_body_size: usize,

@@ -61,7 +61,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("SERVER_PORT", Kind::Int { min: 1, max: 65535 }, "8443", "8443", "port of the HTTPS listener"),
     setting("SERVER_TLS_CERT_PATH", Kind::Path, "", "/etc/certctl/tls/server.crt", "PEM leaf and chain; empty with the key empty: a self-signed pair is made in the data directory"),
     setting("SERVER_TLS_KEY_PATH", Kind::Path, "", "/etc/certctl/tls/server.key", "PEM key, unencrypted, readable by its owner only"),
-    setting("SERVER_EXTERNAL_URL", Kind::Text, "", "https://certctl.example.com", "origin under which people and agents reach this server").without_effect("nothing in this build makes links to the server"),
+    setting("SERVER_EXTERNAL_URL", Kind::Text, "", "https://certctl.example.com", "origin under which people and agents reach this server; security keys of emergency accounts are tied to it, so https and a host name are needed for them"),
     setting("SERVER_TLS_SANS", Kind::List, "", "certctl.example.com,10.0.0.5", "extra names of the self-signed leaf"),
     setting("DATA_DIR", Kind::Path, "", "/var/lib/certctl", "private PostgreSQL, TLS material, lock; default /var/lib/certctl for root or when writable, else $XDG_DATA_HOME/certctl; relative paths of other settings lie in it; the database's socket is in its run folder, or, when that path is too long for one, in a folder of its own under $XDG_RUNTIME_DIR or /tmp"),
     setting("MAX_BODY_SIZE", Kind::Int { min: 1, max: ANY }, "1048576", "1048576", "bytes of a request body; 413 above"),

@@ -188,7 +188,8 @@ pub async fn refuse(
     failure: Failure,
 ) -> Result<Outcome, DomainError> {
     let details = json!({"actor_id": actor_id, "failure_category": failure.as_str()});
-    tx.record(AuditEvent::new(Action::BreakglassLoginFailed, context, actor_id, details)).await?;
+    let resource = if actor_id.is_empty() { "unknown" } else { actor_id };
+    tx.record(AuditEvent::new(Action::BreakglassLoginFailed, context, resource, details)).await?;
     Ok(Outcome::Refused(failure))
 }
 

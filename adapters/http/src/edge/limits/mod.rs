@@ -25,6 +25,13 @@ const FAILURES_PER_MINUTE: u32 = 10;
 /// Attempts at the bootstrap of one address in a minute.
 const BOOTSTRAPS_PER_MINUTE: u32 = 5;
 
+/// Attempts at emergency accounts of one address in a minute.
+const BREAKGLASS_PER_MINUTE: u32 = 5;
+/// Attempts at one emergency account in a minute, from wherever.
+const BREAKGLASS_ACTOR_PER_MINUTE: u32 = 10;
+/// Attempts at all emergency accounts in a minute.
+const BREAKGLASS_ALL_PER_MINUTE: u32 = 60;
+
 /// What happens when the count can't be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum WithoutCount {
@@ -55,6 +62,12 @@ pub(crate) struct Limits {
     pub(crate) sign_in: Limiter,
     /// Attempts of an address to become the first administrator; always on.
     pub(crate) bootstrap: Limiter,
+    /// Attempts of an address at emergency accounts; always on.
+    pub(crate) breakglass: Limiter,
+    /// Attempts at one emergency account; always on.
+    pub(crate) breakglass_actor: Limiter,
+    /// Attempts at all of them; always on.
+    pub(crate) breakglass_all: Limiter,
     /// Failed enrolments of an address; always on.
     pub(crate) enrolment: Limiter,
     /// Exports of a principal.
@@ -86,6 +99,9 @@ impl Limits {
                 .map(|l| limiter("principal", Quota::per_second(l.per_principal, l.principal_burst), Pass)),
             sign_in: limiter("sign_in", Quota::per_minute(FAILURES_PER_MINUTE), Refuse),
             bootstrap: limiter("bootstrap", Quota::per_minute(BOOTSTRAPS_PER_MINUTE), Refuse),
+            breakglass: limiter("breakglass", Quota::per_minute(BREAKGLASS_PER_MINUTE), Refuse),
+            breakglass_actor: limiter("breakglass_actor", Quota::per_minute(BREAKGLASS_ACTOR_PER_MINUTE), Refuse),
+            breakglass_all: limiter("breakglass_all", Quota::per_minute(BREAKGLASS_ALL_PER_MINUTE), Refuse),
             enrolment: limiter("enrolment", Quota::per_minute(FAILURES_PER_MINUTE), Refuse),
             export: some(settings.exports_per_hour).map(|n| limiter("export", Quota::per_hour(n), Refuse)),
             ocsp: some(settings.ocsp_per_minute).map(|n| limiter("ocsp", Quota::per_minute(n), Pass)),
