@@ -48,6 +48,7 @@ const ADDED: &[(&str, &str, &str)] = &[
     ("POST", "/api/v1/approvals/{id}/comments", "a decision needs a conversation"),
     ("POST", "/api/v1/certificates/{id}/versions", "issue from a CSR that the operator holds"),
     ("PATCH", "/api/v1/profiles/{id}", "a change of some members, by the method that says so"),
+    ("POST", "/api/v1/certificates/{id}/unrevoke", "a hold could not be lifted"),
     ("POST", "/api/v1/certificates/preview", "what would be issued, and why not, without issuing"),
     ("GET", "/api/v1/audit/checkpoint", "the signed head of the sealed log"),
     ("POST", "/api/v1/audit/checkpoint", "the signed head of the sealed log, now"),

@@ -36,6 +36,46 @@ impl AuditLog for PgUnitOfWork {
         self.count_event();
         Ok(())
     }
+
+    async fn record_all(&mut self, events: Vec<AuditEvent>) -> Result<(), StoreError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let at = self.ambient().now();
+        let ids: Vec<_> = events.iter().map(|_| self.fresh_id(IdKind::AuditEvent)).collect();
+        let column = |read: fn(&AuditEvent) -> &str| -> Vec<&str> { events.iter().map(read).collect() };
+        let details: Vec<Value> = events.iter().map(|event| Value::Object(event.details.clone())).collect();
+        let addresses: Vec<Option<&str>> = events.iter().map(|event| event.source_ip.as_deref()).collect();
+        self.execute(
+            "WITH event AS (INSERT INTO audit.events (id, at, actor_id, actor_type, action, resource_type, \
+             resource_id, category, details, request_id, source_ip, tenant_id) \
+             SELECT e.id, $2, e.actor, e.kind, e.action, e.resource, e.resource_id, e.category, e.details, e.request, \
+               e.address, e.tenant \
+             FROM unnest($1::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], \
+               $9::jsonb[], $10::text[], $11::text[], $12::text[]) AS e (id, actor, kind, action, resource, \
+               resource_id, category, details, request, address, tenant) RETURNING insert_id, at) \
+             INSERT INTO audit.unsealed (insert_id, at) SELECT insert_id, at FROM event",
+            &[
+                &ids,
+                &at,
+                &column(|event| &event.actor.id),
+                &column(|event| event.actor.kind.as_str()),
+                &column(|event| event.action.as_str()),
+                &column(|event| event.action.resource_type()),
+                &column(|event| &event.resource_id),
+                &column(|event| event.action.category().as_str()),
+                &details,
+                &column(|event| &event.request_id),
+                &addresses,
+                &column(|event| &event.actor.tenant_id),
+            ],
+        )
+        .await?;
+        for _ in &events {
+            self.count_event();
+        }
+        Ok(())
+    }
 }
 
 /// Columns that [`record`] reads, in its order.

@@ -8,6 +8,7 @@ mod audit_log;
 mod audit_retention;
 mod audit_verifications;
 mod breakglass;
+mod bulk;
 mod ca;
 mod certificates;
 mod error;

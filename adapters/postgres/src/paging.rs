@@ -49,7 +49,7 @@ impl<'a> Filters<'a> {
 
     /// The conditions and their parameters. With one filter the statement names only that, so that its index serves;
     /// with several, one statement serves every combination, which bounds how many each connection prepares.
-    fn render(&self) -> (String, Vec<&(dyn ToSql + Sync)>) {
+    pub(crate) fn render(&self) -> (String, Vec<&(dyn ToSql + Sync)>) {
         let present = self.0.iter().filter(|clause| clause.present).count();
         let mut parameters: Vec<&(dyn ToSql + Sync)> = Vec::new();
         let mut conditions = vec!["true".to_owned()];

@@ -2,6 +2,7 @@
 
 use crate::unit_of_work::PgUnitOfWork;
 use async_trait::async_trait;
+use certctl_inventory::CertificateStatus;
 use certctl_kernel::{StoreError, Timestamp};
 use certctl_revocation::{
     CrlCounters, CrlEvent, CrlLine, CrlOverview, CrlState, PublishedCrl, ResponderRecord, Revocation, RevocationReason,
@@ -56,33 +57,39 @@ fn event(row: &Row) -> CrlEvent {
 #[async_trait]
 impl StatusStore for PgUnitOfWork {
     async fn insert_revocations(&mut self, revocations: &[Revocation], now: Timestamp) -> Result<(), StoreError> {
-        for revocation in revocations {
-            let upstream = if revocation.ca_id.is_some() { "n/a" } else { "pending" };
-            self.execute(
-                "INSERT INTO status.revocations (id, certificate_id, version_id, issuer_id, ca_id, serial_number, \
-                 reason, revoked_by, revoked_at, invalidity_date, comment, not_after, revocation_exempt, \
-                 upstream_state, created_at, updated_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)",
-                &[
-                    &revocation.id,
-                    &revocation.certificate_id,
-                    &revocation.version_id,
-                    &revocation.issuer_id,
-                    &revocation.ca_id,
-                    &revocation.serial_number,
-                    &revocation.reason.as_str(),
-                    &revocation.revoked_by,
-                    &revocation.revoked_at,
-                    &revocation.invalidity_date,
-                    &revocation.comment,
-                    &revocation.not_after,
-                    &revocation.revocation_exempt,
-                    &upstream,
-                    &now,
-                ],
-            )
-            .await?;
-        }
+        let text = |read: fn(&Revocation) -> &str| -> Vec<&str> { revocations.iter().map(read).collect() };
+        let ca_ids: Vec<Option<&str>> = revocations.iter().map(|row| row.ca_id.as_deref()).collect();
+        let invalid: Vec<Option<Timestamp>> = revocations.iter().map(|row| row.invalidity_date).collect();
+        let revoked: Vec<Timestamp> = revocations.iter().map(|row| row.revoked_at).collect();
+        let ends: Vec<Timestamp> = revocations.iter().map(|row| row.not_after).collect();
+        let exempt: Vec<bool> = revocations.iter().map(|row| row.revocation_exempt).collect();
+        self.execute(
+            "INSERT INTO status.revocations (id, certificate_id, version_id, issuer_id, ca_id, serial_number, \
+             reason, revoked_by, revoked_at, invalidity_date, comment, not_after, revocation_exempt, \
+             upstream_state, created_at, updated_at) \
+             SELECT r.id, r.certificate, r.version, r.issuer, r.ca, r.serial, r.reason, r.actor, r.at, r.invalid, \
+               r.comment, r.ends, r.exempt, CASE WHEN r.ca IS NULL THEN 'pending' ELSE 'n/a' END, $14, $14 \
+             FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], \
+               $8::text[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::timestamptz[], $13::boolean[]) \
+               AS r (id, certificate, version, issuer, ca, serial, reason, actor, at, invalid, comment, ends, exempt)",
+            &[
+                &text(|row| &row.id),
+                &text(|row| &row.certificate_id),
+                &text(|row| &row.version_id),
+                &text(|row| &row.issuer_id),
+                &ca_ids,
+                &text(|row| &row.serial_number),
+                &text(|row| row.reason.as_str()),
+                &text(|row| &row.revoked_by),
+                &revoked,
+                &invalid,
+                &text(|row| &row.comment),
+                &ends,
+                &exempt,
+                &now,
+            ],
+        )
+        .await?;
         let ids: Vec<&str> = revocations.iter().map(|revocation| revocation.id.as_str()).collect();
         self.execute(COUNT_REVISIONS, &[&ids]).await.map(|_| ())
     }
@@ -129,6 +136,32 @@ impl StatusStore for PgUnitOfWork {
         )
         .await?;
         self.execute(COUNT_REVISIONS, &[&ids]).await.map(|_| ())
+    }
+
+    async fn lift_revocations(&mut self, ids: &[String], now: Timestamp) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE status.revocations SET removed_at = $2, updated_at = $2, row_version = row_version + 1 \
+             WHERE id = ANY($1) AND removed_at IS NULL",
+            &[&ids, &now],
+        )
+        .await?;
+        self.execute(COUNT_REVISIONS, &[&ids]).await.map(|_| ())
+    }
+
+    async fn mark_unheld(
+        &mut self,
+        certificate_id: &str,
+        status: CertificateStatus,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE inventory.certificates SET status = $2, state_entered_at = $3, revoked_at = NULL, \
+               revocation_reason = NULL, row_version = row_version + 1, updated_at = $3 \
+             WHERE id = $1 AND status = 'Revoked'",
+            &[&certificate_id, &status.as_str(), &now],
+        )
+        .await
+        .map(|_| ())
     }
 
     async fn certificates_with_keys(

@@ -167,4 +167,10 @@ impl Announcer for PgUnitOfWork {
         let payload = crate::listener::encode(&change);
         self.execute("SELECT pg_notify('certctl', $1)", &[&payload]).await.map(|_| ())
     }
+
+    async fn announce_all(&mut self, changes: Vec<Change>) -> Result<(), StoreError> {
+        let payloads: Vec<String> = changes.iter().map(crate::listener::encode).collect();
+        let sql = "SELECT count(pg_notify('certctl', payload)) FROM unnest($1::text[]) AS told (payload)";
+        self.query_one(sql, &[&payloads]).await.map(|_| ())
+    }
 }

@@ -176,6 +176,9 @@ actions! {
     CertificateArchived = "certificate_archived", CertLifecycle, "certificate";
     CertificateIssued = "certificate_issued", CertLifecycle, "certificate";
     CertificateRevoked = "certificate_revoked", CertLifecycle, "certificate";
+    CertificateUnheld = "certificate_unheld", CertLifecycle, "certificate";
+    BulkRevocationInitiated = "bulk_revocation_initiated", CertLifecycle, "certificate";
+    EstBulkRevoke = "est_bulk_revoke", CertLifecycle, "certificate";
     CertificateRetrieved = "certificate_retrieved", CertLifecycle, "certificate";
     CertificateIssuanceRefused = "certificate_issuance_refused", CertLifecycle, "certificate";
     CertificateExpiryStatus = "certificate_status_changed", CertLifecycle, "certificate";

@@ -109,6 +109,13 @@ pub struct AuditFilter {
 pub trait AuditLog: Send {
     /// Queues the event for storage and sealing with this transaction's commit.
     async fn record(&mut self, event: AuditEvent) -> Result<(), StoreError>;
+    /// The same for many.
+    async fn record_all(&mut self, events: Vec<AuditEvent>) -> Result<(), StoreError> {
+        for event in events {
+            self.record(event).await?;
+        }
+        Ok(())
+    }
 }
 
 /// Shows stored events.

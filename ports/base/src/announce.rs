@@ -25,4 +25,11 @@ pub enum Change {
 pub trait Announcer: Send {
     /// Queues the announcement.
     async fn announce(&mut self, change: Change) -> Result<(), StoreError>;
+    /// Queues many.
+    async fn announce_all(&mut self, changes: Vec<Change>) -> Result<(), StoreError> {
+        for change in changes {
+            self.announce(change).await?;
+        }
+        Ok(())
+    }
 }

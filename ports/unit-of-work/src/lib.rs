@@ -48,6 +48,7 @@ pub trait Stores:
     + certctl_ca::CaStore
     + certctl_issuance::IssuanceStore
     + certctl_revocation::StatusStore
+    + certctl_revocation::BulkStore
     + certctl_secrets::SecretStore
     + certctl_secrets::InstallationSecretStore
     + certctl_oidc::OidcStore

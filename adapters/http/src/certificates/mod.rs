@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 mod archive;
+mod bulk_revoke;
+mod bulk_revoke_est;
 mod create;
 mod deploy;
 mod deployments;
@@ -22,6 +24,7 @@ mod preview;
 mod renew;
 mod revoke;
 mod row;
+mod unrevoke;
 mod update;
 mod versions;
 
@@ -40,6 +43,9 @@ pub(crate) fn routes() -> Vec<Route> {
         crate::route!(Gate::Objects(Permission::CertEdit), deploy),
         crate::route!(Gate::Objects(Permission::CertRead), deployments),
         crate::route!(Gate::Objects(Permission::CertRevoke), revoke),
+        crate::route!(Gate::Objects(Permission::CertRevoke), unrevoke),
+        crate::route!(Gate::Objects(Permission::CertBulkRevoke), bulk_revoke),
+        crate::route!(Gate::Objects(Permission::CertBulkRevoke), bulk_revoke_est),
         crate::route!(Gate::Objects(Permission::CertExport), export_pem),
         crate::route!(Gate::Objects(Permission::CertExport), export_pkcs12),
     ]

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 #[schema(as = RevocationInput)]
 pub(crate) struct Input {
     /// `unspecified` when left out; `keyCompromise`, `caCompromise`, `affiliationChanged`, `superseded`,
-    /// `cessationOfOperation`, `certificateHold`, `privilegeWithdrawn` or `aaCompromise`, also in snake_case.
+    /// `cessationOfOperation`, `certificateHold`, `privilegeWithdrawn` or `aaCompromise`, also in snake_case; `removeFromCRL` lifts a hold.
     #[serde(default)]
     reason: Option<String>,
     /// One serial number in hex; left out, every version that has not expired.
@@ -59,15 +59,22 @@ impl From<Revoked> for RevocationResult {
     }
 }
 
+/// A "reason" that lifts a hold, as delta CRLs name it.
+const LIFTS: [&str; 2] = ["removeFromCRL", "remove_from_crl"];
+
 /// Revokes every version of a certificate that has not expired, or one. CRL and OCSP show it at once. Repeating it with
-/// the same reason changes nothing; only `keyCompromise` may replace another reason.
+/// the same reason changes nothing; only `keyCompromise` may replace another reason than
+/// `certificateHold`. `removeFromCRL` lifts a hold, as `POST …/unrevoke` does.
 #[utoipa::path(
     post, path = "/api/v1/certificates/{id}/revoke", tag = "certificates", request_body = Input,
     params(("id" = String, Path, description = "Id of the certificate.")),
-    responses((status = 200, body = RevocationResult)),
+    responses((status = 200, body = RevocationAnswer)),
 )]
 pub(crate) async fn handler(cx: Cx, body: JsonBody<Input>) -> Result<HttpResponse, ApiError> {
     let (id, caller) = (cx.path("id")?, cx.caller()?);
+    if body.value.reason.as_deref().is_some_and(|reason| LIFTS.contains(&reason)) {
+        return super::unrevoke::lift(&cx, &id, &body.digest).await;
+    }
     let status = cx.state().status()?;
     let command = command(id, body.value)?;
     let mut outcome: Option<Revoked> = None;
@@ -93,6 +100,16 @@ pub(crate) async fn handler(cx: Cx, body: JsonBody<Input>) -> Result<HttpRespons
         }
         None => response,
     }
+}
+
+/// The two successful answers.
+#[derive(ToSchema)]
+#[schema(as = RevocationAnswer)]
+#[expect(dead_code, reason = "describes what is sent")]
+#[serde(untagged)]
+enum RevocationAnswer {
+    Revoked(RevocationResult),
+    Lifted(super::unrevoke::HoldLifted),
 }
 
 fn command(certificate_id: String, input: Input) -> Result<Revoke, ApiError> {

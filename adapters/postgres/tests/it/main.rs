@@ -30,6 +30,7 @@ mod oidc;
 mod org;
 mod pki;
 mod pki_issuing;
+mod pki_revoking;
 mod platform;
 mod policy;
 mod rate_limits;

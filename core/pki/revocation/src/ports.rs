@@ -1,7 +1,8 @@
 //! The store of revocations and of what is published about them.
 
-use crate::RevocationReason;
+use crate::{Candidate, Criteria, RevocationReason};
 use async_trait::async_trait;
+use certctl_inventory::CertificateStatus;
 use certctl_kernel::{StoreError, Timestamp};
 
 /// One revoked serial.
@@ -164,6 +165,59 @@ pub enum SerialStatus {
     Unknown,
 }
 
+/// A certificate whose row is locked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockedCertificate {
+    /// Its id.
+    pub id: String,
+    /// Its common name.
+    pub common_name: String,
+    /// Its status, in wire spelling.
+    pub status: String,
+}
+
+/// A version that has not expired and is not revoked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveVersion {
+    /// Its id.
+    pub id: String,
+    /// The managed certificate.
+    pub certificate_id: String,
+    /// The issuer that signed it.
+    pub issuer_id: String,
+    /// The CA generation that signed it, when the issuer is ours.
+    pub ca_id: Option<String>,
+    /// Serial number, 40 hex digits.
+    pub serial_number: String,
+    /// SHA-256 of the key's `SubjectPublicKeyInfo`, hex.
+    pub spki_sha256: String,
+    /// End of its validity.
+    pub not_after: Timestamp,
+    /// Whether it is left out of CRLs.
+    pub revocation_exempt: bool,
+}
+
+/// Reads and changes many certificates at once; each call is one statement, however many they are.
+#[async_trait]
+pub trait BulkStore: Send {
+    /// Every certificate that meets the criteria, ordered by id.
+    async fn revocation_candidates(
+        &mut self,
+        criteria: &Criteria,
+        now: Timestamp,
+    ) -> Result<Vec<Candidate>, StoreError>;
+    /// Locks those that are neither revoked nor archived, in the order of their ids.
+    async fn lock_revocable(&mut self, ids: &[String]) -> Result<Vec<LockedCertificate>, StoreError>;
+    /// Their versions that have not expired at `now` and are not revoked.
+    async fn live_versions(&mut self, ids: &[String], now: Timestamp) -> Result<Vec<LiveVersion>, StoreError>;
+    /// Marks them revoked.
+    async fn mark_all_revoked(&mut self, ids: &[String], at: Timestamp, reason: &str) -> Result<(), StoreError>;
+    /// Cancels their open jobs; tells how many.
+    async fn cancel_jobs_of(&mut self, ids: &[String], reason: &str, now: Timestamp) -> Result<u64, StoreError>;
+    /// Those whose issuance waits for an approval.
+    async fn with_pending_approval(&mut self, ids: &[String]) -> Result<Vec<String>, StoreError>;
+}
+
 /// Revocations, CRLs and responders.
 #[async_trait]
 pub trait StatusStore: Send {
@@ -176,6 +230,15 @@ pub trait StatusStore: Send {
         &mut self,
         ids: &[String],
         reason: RevocationReason,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+    /// Ends the revocations, which were holds, and counts one revision for each CA they touch.
+    async fn lift_revocations(&mut self, ids: &[String], now: Timestamp) -> Result<(), StoreError>;
+    /// Gives a certificate its status after a hold.
+    async fn mark_unheld(
+        &mut self,
+        certificate_id: &str,
+        status: CertificateStatus,
         now: Timestamp,
     ) -> Result<(), StoreError>;
     /// Ids of the other certificates with a version that carries one of the keys.

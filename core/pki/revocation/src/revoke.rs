@@ -180,7 +180,7 @@ async fn plan(
         }
         if revocation.reason == cmd.reason {
             plan.repeated.push(revocation);
-        } else if cmd.reason == RevocationReason::KeyCompromise {
+        } else if cmd.reason == RevocationReason::KeyCompromise || is_final(cmd.reason, revocation.reason) {
             plan.upgraded.push(revocation);
         } else {
             plan.kept.push(revocation);
@@ -195,7 +195,7 @@ async fn plan(
         if let Some(kept) = plan.kept.first() {
             return Err(DomainError::conflict(
                 "already_revoked",
-                format!("already revoked for {}; only keyCompromise may replace a reason", kept.reason.as_str()),
+                format!("already revoked for {}; only keyCompromise may replace a reason other than certificateHold", kept.reason.as_str()),
             ));
         }
         if plan.repeated.is_empty() {
@@ -206,6 +206,11 @@ async fn plan(
         }
     }
     Ok(plan)
+}
+
+/// A hold may turn into any other revocation.
+fn is_final(wanted: RevocationReason, stored: RevocationReason) -> bool {
+    stored == RevocationReason::CertificateHold && wanted != RevocationReason::CertificateHold
 }
 
 fn row(version: &CertificateVersion, cmd: &Revoke, caller: &Caller, now: Timestamp, id: String) -> Revocation {
