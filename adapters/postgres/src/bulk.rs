@@ -72,8 +72,11 @@ impl BulkStore for PgUnitOfWork {
                 &[&ids],
             )
             .await?;
-        let certificate =
-            |row: &tokio_postgres::Row| LockedCertificate { id: row.get(0), common_name: row.get(1), status: row.get(2) };
+        let certificate = |row: &tokio_postgres::Row| LockedCertificate {
+            id: row.get(0),
+            common_name: row.get(1),
+            status: row.get(2),
+        };
         Ok(rows.iter().map(certificate).collect())
     }
 

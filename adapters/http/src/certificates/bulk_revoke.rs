@@ -152,17 +152,11 @@ fn order(input: Input, source: Option<String>, est: bool) -> Result<BulkRevoke, 
 }
 
 /// Plans, and works the plan off unless only the counts were asked for.
-pub(super) async fn run(
-    cx: &Cx,
-    input: Input,
-    source: Option<String>,
-    est: bool,
-) -> Result<HttpResponse, ApiError> {
+pub(super) async fn run(cx: &Cx, input: Input, source: Option<String>, est: bool) -> Result<HttpResponse, ApiError> {
     let caller = cx.caller()?;
     let dry_run = input.dry_run.unwrap_or(false);
     let mut order = order(input, source, est)?;
-    let plan =
-        cx.read(async |tx| Ok(plan_bulk_revocation(tx, cx.ambient(), caller, &mut order).await?)).await?;
+    let plan = cx.read(async |tx| Ok(plan_bulk_revocation(tx, cx.ambient(), caller, &mut order).await?)).await?;
     let mut errors: Vec<BulkRevocationError> = plan
         .unknown
         .iter()

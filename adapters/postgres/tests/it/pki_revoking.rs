@@ -175,9 +175,8 @@ async fn r08_a_hold_is_listed_lifted_and_may_come_again_or_become_final() {
     let admin = administrator!(edge);
     let certificate = crate::certificates::declared(&db, "web").await;
     let serial = issued!(edge, admin, certificate);
-    let (revoke, lift) = ["revoke", "unrevoke"]
-        .map(|verb| format!("/api/v1/certificates/{}/{verb}", certificate.id))
-        .into();
+    let (revoke, lift) =
+        ["revoke", "unrevoke"].map(|verb| format!("/api/v1/certificates/{}/{verb}", certificate.id)).into();
     let (status, early) = send!(edge, POST & lift, Some(&admin), Some(json!({})));
     assert_eq!((status, &early["code"]), (409, &json!("not_on_hold")));
     let ask = format!("/.well-known/pki/ocsp/{}/{serial}", certificate.issuer_id);

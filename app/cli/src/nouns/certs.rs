@@ -4,6 +4,7 @@ use super::crud::{CREATE, GET, LIST, UPDATE, id_in, list, paging, the_id, with_i
 use super::inventory::{deliver, with_out};
 use super::issue::{ISSUE, after_renewal, client_and_deadline, job_ids, member, status_of, wait_flag};
 use super::preview::PREVIEW;
+use super::revoke::{BULK_REVOKE, UNREVOKE};
 use super::{Field, Kind, Needs, Noun, Verb, noun};
 use crate::ask;
 use crate::failure::Failure;
@@ -88,6 +89,8 @@ pub(crate) static CERTS: Noun = Noun {
         &PREVIEW,
         &RENEW,
         &REVOKE,
+        &UNREVOKE,
+        &BULK_REVOKE,
         &ARCHIVE,
         &DEPLOY,
         &VERSIONS,
@@ -152,7 +155,7 @@ static RENEW: Verb = Verb {
     },
 };
 
-const REASONS: &[&str] = &[
+pub(super) const REASONS: &[&str] = &[
     "unspecified",
     "keyCompromise",
     "caCompromise",
@@ -166,7 +169,7 @@ const REASONS: &[&str] = &[
 ];
 
 /// Reads a reason in camelCase or snake_case.
-fn reason(text: &str) -> Result<String, String> {
+pub(super) fn reason(text: &str) -> Result<String, String> {
     let bare = |text: &str| text.replace(['_', '-'], "").to_ascii_lowercase();
     REASONS
         .iter()

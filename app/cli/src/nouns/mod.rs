@@ -12,6 +12,7 @@ mod issue;
 mod jobs;
 mod local;
 mod preview;
+mod revoke;
 mod roles;
 mod sessions;
 mod sign_in;

@@ -227,7 +227,8 @@ fn guard(order: &BulkRevoke, plan: &BulkPlan) -> Result<(), DomainError> {
         return Err(DomainError::conflict("plan_changed", message));
     }
     if order.max_count.is_some_and(|most| plan.count() > most) {
-        let message = format!("{} certificates would be revoked, more than max_count; nothing was revoked", plan.count());
+        let message =
+            format!("{} certificates would be revoked, more than max_count; nothing was revoked", plan.count());
         return Err(DomainError::conflict("too_many", message));
     }
     Ok(())
@@ -295,13 +296,7 @@ pub async fn revoke_chunk(
     Ok(ChunkOutcome { revoked: ids.len() as u64, changes })
 }
 
-fn row(
-    version: &LiveVersion,
-    order: &BulkRevoke,
-    caller: &Caller,
-    ambient: &Ambient,
-    now: Timestamp,
-) -> Revocation {
+fn row(version: &LiveVersion, order: &BulkRevoke, caller: &Caller, ambient: &Ambient, now: Timestamp) -> Revocation {
     Revocation {
         id: ambient.id(IdKind::Revocation),
         certificate_id: version.certificate_id.clone(),

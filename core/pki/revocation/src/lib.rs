@@ -16,9 +16,8 @@ pub use bulk::{
 pub use crl::{Freshness, StatusSettings, publish_crl, published_crl, record_crl_failure};
 pub use ocsp::{Answer, answer, responder_for};
 pub use ports::{
-    BulkStore, LiveVersion, LockedCertificate,
-    CrlCounters, CrlEvent, CrlLine, CrlOverview, CrlState, PublishedCrl, ResponderRecord, Revocation, SerialStatus,
-    StatusStore,
+    BulkStore, CrlCounters, CrlEvent, CrlLine, CrlOverview, CrlState, LiveVersion, LockedCertificate, PublishedCrl,
+    ResponderRecord, Revocation, SerialStatus, StatusStore,
 };
 pub use reason::RevocationReason;
 pub use responder::{Replace, Responder, ResponderKeys, ensure_responder, stored_responder};

@@ -195,7 +195,10 @@ async fn plan(
         if let Some(kept) = plan.kept.first() {
             return Err(DomainError::conflict(
                 "already_revoked",
-                format!("already revoked for {}; only keyCompromise may replace a reason other than certificateHold", kept.reason.as_str()),
+                format!(
+                    "already revoked for {}; only keyCompromise may replace a reason other than certificateHold",
+                    kept.reason.as_str()
+                ),
             ));
         }
         if plan.repeated.is_empty() {
