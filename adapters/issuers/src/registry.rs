@@ -237,7 +237,7 @@ impl IssuerRegistry for LocalIssuers {
             chain_not_after: authority.facts.chain_not_after,
             default_validity: Duration::days(i64::from(config.validity_days)),
             backdate: self.settings.backdate,
-            urls: StatusUrls::of(&config, issuer_id, self.settings.pki_base_url.as_deref()),
+            urls: StatusUrls::of(&config, issuer_id, &authority.record.id, self.settings.pki_base_url.as_deref()),
         };
         let throw_away = self.throw_away_key().map_err(|error| from_root(RootError::Key(error)))?;
         let ca_id = authority.record.id.clone();

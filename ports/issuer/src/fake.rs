@@ -42,7 +42,7 @@ impl FakeIssuer {
             chain_not_after: made.facts.chain_not_after,
             default_validity: Duration::days(90),
             backdate: Duration::seconds(60),
-            urls: StatusUrls::of(&config, issuer_id, Some("http://pki.example")),
+            urls: StatusUrls::of(&config, issuer_id, &record.id, Some("http://pki.example")),
         };
         Self { facts, record, loaded: made.facts, key: Arc::from(made.key) }
     }

@@ -17,8 +17,12 @@ use certctl_x509::{certificate, sha256_hex};
 )]
 pub(crate) async fn handler(cx: Cx) -> Result<HttpResponse, ApiError> {
     let named = cx.path("issuer_id")?;
-    let issuer_id = named.strip_suffix(".cer").unwrap_or(&named);
-    let der = cx.state().status()?.ca_certificate(issuer_id).await?;
+    serve(&cx, named.strip_suffix(".cer").unwrap_or(&named), None).await
+}
+
+/// The certificate of one CA, or of the newest.
+pub(super) async fn serve(cx: &Cx, issuer_id: &str, ca_id: Option<&str>) -> Result<HttpResponse, ApiError> {
+    let der = cx.state().status()?.ca_certificate(issuer_id, ca_id).await?;
     let facts = certificate::inspect(&der).map_err(|error| ApiError::internal(&error.to_string()))?;
     let object = Object {
         media_type: "application/pkix-cert",

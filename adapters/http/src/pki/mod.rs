@@ -15,8 +15,11 @@ use time::macros::format_description;
 
 mod ca_certificate;
 mod cache;
+mod certificate_of_ca;
 mod crl;
 mod crl_cache;
+mod crl_of_ca;
+mod crl_regenerate;
 mod ocsp_get;
 mod ocsp_post;
 mod service;
@@ -28,10 +31,13 @@ pub(crate) fn routes() -> Vec<Route> {
     const RELYING: Gate = Gate::Public("relying parties check certificates without an account");
     vec![
         crate::route!(RELYING, crl),
+        crate::route!(RELYING, crl_of_ca),
         crate::route!(RELYING, ca_certificate),
+        crate::route!(RELYING, certificate_of_ca),
         crate::route!(RELYING, ocsp_get),
         crate::route!(RELYING, ocsp_post),
         crate::route!(Gate::Permission(Permission::CrlAdmin), crl_cache),
+        crate::route!(Gate::Permission(Permission::CrlAdmin), crl_regenerate),
     ]
 }
 

@@ -20,6 +20,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 /// A list ready to be sent.
 #[derive(Debug)]
 pub(crate) struct ServedCrl {
+    issuer_id: String,
     pub(crate) ca_id: String,
     pub(crate) der: Bytes,
     pub(crate) etag: String,
@@ -31,6 +32,7 @@ impl From<PublishedCrl> for ServedCrl {
     fn from(crl: PublishedCrl) -> Self {
         Self {
             etag: format!("\"{}\"", sha256_hex(&crl.der)),
+            issuer_id: crl.issuer_id,
             ca_id: crl.ca_id,
             der: Bytes::from(crl.der),
             this_update: crl.this_update,
@@ -59,7 +61,8 @@ struct Kept {
     /// Moves with each change heard.
     epoch: u64,
     responders: HashMap<String, Arc<[Responder]>>,
-    crls: HashMap<String, Arc<ServedCrl>>,
+    /// By issuer, and by CA where one was named.
+    crls: HashMap<(String, Option<String>), Arc<ServedCrl>>,
 }
 
 /// Serves status objects.
@@ -111,7 +114,7 @@ impl StatusService {
             Change::Access | Change::Approval(_) | Change::SessionKeys | Change::IdentityProvider(_) => return,
             Change::Issuer(id) => {
                 kept.responders.remove(id);
-                kept.crls.remove(id);
+                kept.crls.retain(|_, crl| crl.issuer_id != *id);
                 self.issuers.forget(id);
             }
             Change::Revocation(ca_id, serial) => {
@@ -283,16 +286,23 @@ impl StatusService {
         Ok(self.issuers.authorities(&mut Lend(unit.stores()), issuer_id).await?)
     }
 
-    /// The CRL of the issuer's newest CA; shows every revocation that was committed before the call.
-    pub(crate) async fn crl(&self, issuer_id: &str) -> Result<Arc<ServedCrl>, DomainError> {
+    /// The issuer's CA with this id, or its newest.
+    async fn authority(&self, issuer_id: &str, ca_id: Option<&str>) -> Result<Arc<dyn StatusAuthority>, DomainError> {
+        let mut authorities = self.authorities(issuer_id).await?.into_iter();
+        let wanted = authorities.find(|authority| ca_id.is_none_or(|id| authority.ca().id == id));
+        wanted.ok_or_else(|| DomainError::not_found("CA of issuer", issuer_id))
+    }
+
+    /// The CRL of one CA of the issuer, or of its newest; shows every revocation that was committed before the call.
+    pub(crate) async fn crl(&self, issuer_id: &str, ca_id: Option<&str>) -> Result<Arc<ServedCrl>, DomainError> {
         let now = self.ambient.now();
-        let (known, epoch, _) = self.look(|kept| kept.crls.get(issuer_id).cloned());
+        let key = (issuer_id.to_owned(), ca_id.map(str::to_owned));
+        let (known, epoch, _) = self.look(|kept| kept.crls.get(&key).cloned());
         let first_half = |crl: &Arc<ServedCrl>| now < crl.this_update + (crl.next_update - crl.this_update) / 2;
         if let Some(known) = known.filter(first_half) {
             return Ok(known);
         }
-        let authorities = self.authorities(issuer_id).await?;
-        let authority = authorities.first().ok_or_else(|| DomainError::not_found("CA of issuer", issuer_id))?;
+        let authority = self.authority(issuer_id, ca_id).await?;
         let stored = {
             let mut unit = self.database.read().await?;
             published_crl(unit.stores(), &authority.ca().id, now, Freshness::Serving).await?
@@ -303,9 +313,23 @@ impl StatusService {
         };
         let served = Arc::new(ServedCrl::from(crl));
         self.keep(epoch, |kept| {
-            kept.crls.insert(issuer_id.to_owned(), Arc::clone(&served));
+            kept.crls.insert(key, Arc::clone(&served));
         });
         Ok(served)
+    }
+
+    /// Makes the next CRL of every CA of the issuer now, whatever the published ones say.
+    pub(crate) async fn regenerate_crls(&self, issuer_id: &str) -> Result<Vec<PublishedCrl>, DomainError> {
+        let authorities = self.authorities(issuer_id).await?;
+        if authorities.is_empty() {
+            return Err(DomainError::not_found("CA of issuer", issuer_id));
+        }
+        let mut made = Vec::with_capacity(authorities.len());
+        for authority in authorities {
+            made.push(self.publish(authority.as_ref(), Freshness::New).await?.0);
+        }
+        self.on_change(&Change::Issuer(issuer_id.to_owned()));
+        Ok(made)
     }
 
     async fn publish(
@@ -351,11 +375,9 @@ impl StatusService {
         state.map(|state| state.crl).filter(|crl| self.ambient.now() < crl.next_update).ok_or(error)
     }
 
-    /// The issuer's newest CA certificate.
-    pub(crate) async fn ca_certificate(&self, issuer_id: &str) -> Result<Vec<u8>, DomainError> {
-        let authorities = self.authorities(issuer_id).await?;
-        let newest = authorities.first().ok_or_else(|| DomainError::not_found("CA of issuer", issuer_id))?;
-        Ok(newest.ca().cert_der.clone())
+    /// The certificate of one CA of the issuer, or of its newest.
+    pub(crate) async fn ca_certificate(&self, issuer_id: &str, ca_id: Option<&str>) -> Result<Vec<u8>, DomainError> {
+        Ok(self.authority(issuer_id, ca_id).await?.ca().cert_der.clone())
     }
 
     /// Makes the CRLs that are missing, show too little or are in the second half of their time; tells how many. One

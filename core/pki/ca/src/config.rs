@@ -154,21 +154,19 @@ pub struct StatusUrls {
 }
 
 impl StatusUrls {
-    /// The configured addresses, else those derived from the installation's public address.
-    pub fn of(config: &LocalCaConfig, issuer_id: &str, pki_base_url: Option<&str>) -> Self {
-        let derived = |kind: &str| {
-            pki_base_url
-                .map(|base| format!("{}/.well-known/pki/{kind}/{issuer_id}", base.trim_end_matches('/')))
-                .into_iter()
-                .collect::<Vec<_>>()
-        };
-        let pick = |configured: &Vec<String>, kind: &str| {
-            if configured.is_empty() { derived(kind) } else { configured.clone() }
+    /// The configured addresses, else those derived from the installation's public address. CRL and certificate are
+    /// those of one CA, whatever CA of the issuer comes after it; OCSP tells the CAs apart by what is asked.
+    pub fn of(config: &LocalCaConfig, issuer_id: &str, ca_id: &str, pki_base_url: Option<&str>) -> Self {
+        let pick = |configured: &Vec<String>, path: String| match pki_base_url {
+            Some(base) if configured.is_empty() => {
+                vec![format!("{}/.well-known/pki/{path}", base.trim_end_matches('/'))]
+            }
+            _ => configured.clone(),
         };
         Self {
-            crl: pick(&config.crl_urls, "crl"),
-            ocsp: pick(&config.ocsp_urls, "ocsp"),
-            ca_issuers: pick(&config.ca_issuer_urls, "ca"),
+            crl: pick(&config.crl_urls, format!("crl/{issuer_id}/{ca_id}")),
+            ocsp: pick(&config.ocsp_urls, format!("ocsp/{issuer_id}")),
+            ca_issuers: pick(&config.ca_issuer_urls, format!("ca/{issuer_id}/{ca_id}")),
         }
     }
 }
@@ -201,9 +199,10 @@ mod tests {
     fn addresses_come_from_the_issuer_else_from_the_installation() {
         let config =
             LocalCaConfig::parse(&json!({"crl_distribution_point_urls": ["http://crl.example/a"]})).expect("ok");
-        let urls = StatusUrls::of(&config, "iss-local", Some("http://pki.example/"));
+        let urls = StatusUrls::of(&config, "iss-local", "ica-1", Some("http://pki.example/"));
+        assert_eq!(urls.ca_issuers, ["http://pki.example/.well-known/pki/ca/iss-local/ica-1"]);
         assert_eq!(urls.crl, ["http://crl.example/a"]);
         assert_eq!(urls.ocsp, ["http://pki.example/.well-known/pki/ocsp/iss-local"]);
-        assert_eq!(StatusUrls::of(&config, "iss-local", None).ca_issuers, Vec::<String>::new());
+        assert_eq!(StatusUrls::of(&config, "iss-local", "ica-1", None).ca_issuers, Vec::<String>::new());
     }
 }

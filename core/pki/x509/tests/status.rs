@@ -283,3 +283,21 @@ fn answers_that_break_a_rule_are_refused_by_name() {
     let bad_reason = responder.template(&request, Status::Revoked { at: now(), reason: 7 });
     assert_eq!(code(&bad_reason), "reason_code");
 }
+
+#[test]
+fn a_list_of_a_hundred_thousand_is_read_in_full_by_openssl() {
+    let work = Work::new();
+    let key = TestKey::new(KeyAlgorithm::EcdsaP384);
+    let ca = root(&key);
+    let entries = (1..=100_000u32).map(|n| {
+        let mut octets = [0x11; 20];
+        octets[16..].copy_from_slice(&n.to_be_bytes());
+        entry(Serial::from_random(octets).unwrap(), [0, 1, 4, 5][(n % 4) as usize])
+    });
+    let der = crl::build(&list(entries.collect()), &ca.issuer(), &key).expect("builds");
+    assert!(der.len() < 6_000_000, "{} octets", der.len());
+    let (anchor, path) = (work.write("root.pem", &ca.chain_pem), work.write("crl.der", &der));
+    let text = work.ok(&["crl", "-inform", "DER", "-in", &path, "-CAfile", &anchor, "-noout", "-text", "-verify"]);
+    assert_eq!(text.matches("Serial Number: ").count(), 100_000);
+    assert!(text.contains("verify OK"));
+}
