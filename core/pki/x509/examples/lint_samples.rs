@@ -10,6 +10,7 @@ mod support;
 use certctl_kernel::Timestamp;
 use certctl_ports::{KeyAlgorithm, SigningKey};
 use certctl_x509::ca::{self, CaFacts, ResponderTemplate, RootTemplate, SubordinateTemplate};
+use certctl_x509::constraints::{NameRules, Subtree};
 use certctl_x509::crl::{self, CrlEntry, CrlTemplate};
 use certctl_x509::leaf::{self, ExtendedUsage, LeafTemplate};
 use certctl_x509::ocsp::{self, CertId, ResponseTemplate, SingleAnswer, Status};
@@ -59,6 +60,10 @@ impl Samples {
             not_after: self.at + Duration::days(1825),
             spki_der: key.public_key_spki().to_vec(),
             path_len: Some(0),
+            names: NameRules {
+                permitted: ["example.com", "192.0.2.0/24", "email:example.com"].map(|t| Subtree::parse(t).unwrap()).into(),
+                excluded: vec![Subtree::parse("secret.example.com").unwrap()],
+            },
             ocsp_urls: vec!["http://pki.example.com/ocsp/root".into()],
             ca_issuer_urls: vec!["http://pki.example.com/root.cer".into()],
             crl_urls: vec!["http://pki.example.com/root.crl".into()],

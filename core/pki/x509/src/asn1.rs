@@ -58,6 +58,7 @@ pub(crate) mod oid {
     pub const EMAIL_PROTECTION: Oid = Oid::new_unwrap("1.3.6.1.5.5.7.3.4");
     pub const SERVER_AUTH: Oid = Oid::new_unwrap("1.3.6.1.5.5.7.3.1");
     pub const TIME_STAMPING: Oid = Oid::new_unwrap("1.3.6.1.5.5.7.3.8");
+    pub const ANY_PURPOSE: Oid = Oid::new_unwrap("2.5.29.37.0");
     pub const NAME_CONSTRAINTS: Oid = Oid::new_unwrap("2.5.29.30");
     pub const OCSP_SIGNING: Oid = Oid::new_unwrap("1.3.6.1.5.5.7.3.9");
     pub const CRL_NUMBER: Oid = Oid::new_unwrap("2.5.29.20");

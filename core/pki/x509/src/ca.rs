@@ -2,6 +2,7 @@
 
 use crate::asn1::{self, HashAlgorithm, Signed, Tbs, decode_extension, oid, timestamp};
 use crate::builder::{self, Frame};
+use crate::constraints::{NameRules, PathConstraints};
 use crate::key::{KeyFacts, KeyType, key_octets};
 use crate::{Der, Error, Serial, Subject, chain, name, pem, serial, sha256_hex, signature};
 use certctl_kernel::Timestamp;
@@ -24,8 +25,10 @@ pub struct IssuerFacts {
     pub not_before: Timestamp,
     /// The earliest end of validity in the CA's chain.
     pub not_after: Timestamp,
-    /// Path length constraint, when set.
+    /// How many CAs may stand below this one, by its own and every CA's above it; none means no limit.
     pub path_len: Option<u8>,
+    /// Names that CAs below may not go beyond.
+    pub names: NameRules,
 }
 
 /// Hashes that OCSP requests name a CA by.
@@ -83,6 +86,8 @@ pub struct CaFacts {
     pub chain_not_after: Timestamp,
     /// Path length constraint, when set.
     pub path_len: Option<u8>,
+    /// What this certificate and those that follow it allow below.
+    pub constraints: PathConstraints,
     /// True when issuer and subject are the same and the certificate signs itself.
     pub self_signed: bool,
     /// Hashes for OCSP.
@@ -98,7 +103,8 @@ impl CaFacts {
             spki_der: self.spki_der.clone(),
             not_before: self.not_before,
             not_after: self.chain_not_after,
-            path_len: self.path_len,
+            path_len: self.constraints.path_len,
+            names: self.constraints.nearest(),
         }
     }
 
@@ -149,6 +155,7 @@ pub fn load(cert_pem: &str, now: Timestamp) -> Result<CaFacts, Error> {
     facts.check_at(now)?;
     check_strength(&facts)?;
     chain::check(&ders[0], &ders[1..]).map_err(|error| Error::rule("ca_chain", error.to_string()))?;
+    facts.constraints = PathConstraints::of(&ders)?;
     facts.chain_pem = ders.iter().map(|der| pem::encode(pem::CERTIFICATE, der)).collect();
     Ok(facts)
 }
@@ -193,6 +200,7 @@ fn read(der: &[u8]) -> Result<CaFacts, Error> {
         not_after,
         chain_not_after: not_after,
         path_len: constraints.path_len_constraint,
+        constraints: PathConstraints::default(),
         self_signed,
         hashes: IssuerHashes::new(&subject_der, &spki_der)?,
         subject_der,
@@ -294,6 +302,8 @@ pub struct SubordinateTemplate {
     pub spki_der: Vec<u8>,
     /// Path length constraint; below the parent's, which also sets the default.
     pub path_len: Option<u8>,
+    /// What the child may name; narrowed to the parent's.
+    pub names: NameRules,
     /// The parent's OCSP responders.
     pub ocsp_urls: Vec<String>,
     /// Places of the parent's certificate.
@@ -302,7 +312,8 @@ pub struct SubordinateTemplate {
     pub crl_urls: Vec<String>,
 }
 
-/// Builds a subordinate CA. A parent with path length 0 signs none; rule `path_len`.
+/// Builds a subordinate CA. A parent with path length 0 signs none, by its own constraint or one above it. Rules:
+/// `path_len`, `name_constraints`.
 pub fn build_subordinate(
     template: &SubordinateTemplate,
     issuer: &IssuerFacts,
@@ -324,6 +335,7 @@ pub fn build_subordinate(
         builder::subject_key_identifier(&template.spki_der)?,
         builder::authority_key_identifier(&issuer.ski)?,
     ];
+    extensions.extend(issuer.names.narrowed(&template.names)?.extension()?);
     extensions.extend(builder::authority_info_access(&template.ocsp_urls, &template.ca_issuer_urls)?);
     extensions.extend(builder::crl_distribution_points(&template.crl_urls)?);
     let frame = Frame {

@@ -50,7 +50,7 @@ impl ExtendedUsage {
         Self::ALL.into_iter().find(|usage| usage.as_str() == name)
     }
 
-    const fn oid(self) -> ObjectIdentifier {
+    pub(crate) const fn oid(self) -> ObjectIdentifier {
         ObjectIdentifier::new_unwrap(match self {
             Self::ServerAuth => "1.3.6.1.5.5.7.3.1",
             Self::ClientAuth => "1.3.6.1.5.5.7.3.2",

@@ -9,6 +9,7 @@ mod builder;
 pub mod ca;
 pub mod certificate;
 pub mod chain;
+pub mod constraints;
 pub mod crl;
 pub mod csr;
 mod error;

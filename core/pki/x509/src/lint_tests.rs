@@ -412,6 +412,7 @@ fn what_breaks_a_rule_is_refused_before_the_key_signs() {
         not_before: at(),
         not_after: at() + Duration::days(900),
         path_len: None,
+        names: crate::constraints::NameRules::default(),
     };
     let template = LeafTemplate {
         serial: Serial::from_random([7; 20]).expect("not zero"),

@@ -4,6 +4,7 @@ mod support;
 
 use certctl_ports::{KeyAlgorithm, SigningKey};
 use certctl_x509::ca::{self, RootTemplate, SubordinateTemplate};
+use certctl_x509::constraints::NameRules;
 use certctl_x509::leaf::{self, ExtendedUsage};
 use certctl_x509::{San, Subject, certificate, chain, pem, pkcs12, signature, tls};
 use support::{ATTIME, TestKey, Work, leaf_template, now, root, serial};
@@ -237,6 +238,7 @@ fn subordinates_obey_the_path_length_and_chains_their_order() {
         not_after: now() + Duration::days(1000),
         spki_der: sub_key.public_key_spki().to_vec(),
         path_len: Some(0),
+        names: NameRules::default(),
         ocsp_urls: vec![],
         ca_issuer_urls: vec![],
         crl_urls: vec![],
