@@ -60,6 +60,7 @@ const ADDED: &[(&str, &str, &str)] = &[
     ("GET", "/.well-known/pki/crl/{issuer_id}.crl", "the name that clients expect of a CRL file"),
     ("GET", "/.well-known/pki/crl/{issuer_id}/{ca_id}", "a CA's list goes on when the issuer has another CA"),
     ("GET", "/.well-known/pki/ca/{issuer_id}/{ca_id}", "a CA's certificate, whatever CA came after it"),
+    ("POST", "/api/v1/intermediates/{id}/activate", "nothing said which CA of a tree signs leaves"),
     ("POST", "/api/v1/admin/crl/{issuer_id}/regenerate", "nobody could ask for a new list"),
     ("GET", "/.well-known/pki/ca/{issuer_id}", "caIssuers of the AIA extension"),
     ("GET", "/.well-known/pki/ca/{issuer_id}.cer", "the name that clients expect of a certificate file"),

@@ -1,9 +1,11 @@
 //! A CA generation with its key: CRLs and OCSP responders.
 
 use async_trait::async_trait;
-use certctl_ca::CaRecord;
-use certctl_port_issuer::{CrlContent, IssuerError, ResponderContent, StatusAuthority};
+use certctl_ca::{CaRecord, StatusUrls};
+use certctl_kernel::FieldError;
+use certctl_port_issuer::{AuthorityContent, CrlContent, IssuerError, ResponderContent, StatusAuthority};
 use certctl_ports::SigningKey;
+use certctl_x509::Error;
 use certctl_x509::ca::{self, CaFacts, ResponderTemplate};
 use certctl_x509::crl::{self, CrlTemplate};
 use std::sync::Arc;
@@ -12,6 +14,8 @@ use std::sync::Arc;
 pub(crate) struct Authority {
     pub(crate) record: Arc<CaRecord>,
     pub(crate) facts: CaFacts,
+    /// Where the status of what it signs is found.
+    pub(crate) urls: StatusUrls,
     /// Absent when an operator's files hold the key of another generation by now.
     pub(crate) key: Option<Arc<dyn SigningKey>>,
 }
@@ -35,6 +39,16 @@ pub(crate) async fn off_the_reactor<T: Send + 'static>(
         .map_err(|error| IssuerError::Signing(error.to_string()))
 }
 
+/// The member of an order that a rule is about.
+fn field_of(rule: &str) -> &'static str {
+    match rule {
+        "path_len" => "path_len_constraint",
+        "name_constraints" => "name_constraints",
+        "validity" => "ttl_days",
+        _ => "subject",
+    }
+}
+
 #[async_trait]
 impl StatusAuthority for Authority {
     fn ca(&self) -> &Arc<CaRecord> {
@@ -48,6 +62,16 @@ impl StatusAuthority for Authority {
             crl::build(&CrlTemplate { number, this_update, next_update, entries }, &issuer, key.as_ref())
         })
         .await
+    }
+
+    async fn certify_authority(&self, content: AuthorityContent) -> Result<Vec<u8>, IssuerError> {
+        let (key, issuer) = (self.key()?, self.facts.issuer());
+        let template = content.template(&self.urls);
+        let built = tokio::task::spawn_blocking(move || ca::build_subordinate(&template, &issuer, key.as_ref())).await;
+        built.map_err(|error| IssuerError::Signing(error.to_string()))?.map_err(|error| match error {
+            Error::Rule { rule, message } => IssuerError::Lint(vec![FieldError::new(field_of(rule), rule, message)]),
+            other => IssuerError::Signing(other.to_string()),
+        })
     }
 
     async fn certify_responder(&self, content: ResponderContent) -> Result<Vec<u8>, IssuerError> {

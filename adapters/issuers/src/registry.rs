@@ -6,7 +6,7 @@ use crate::local::{LocalIssuer, REHEARSAL_KEY, unusable};
 use async_trait::async_trait;
 use certctl_audit::{Action, AuditEvent};
 use certctl_ca::{
-    CaKey, CaRecord, CaState, CaTransaction, IssuingFacts, LOCAL_CA_KIND, LocalCaConfig, NewCa, RootError, StatusUrls,
+    CaKey, CaKind, CaRecord, CaState, CaTransaction, IssuerSettings, IssuingFacts, LOCAL_CA_KIND, LocalCaConfig, NewCa, RootError, StatusUrls,
     key_context, make_root, operator_ca,
 };
 use certctl_kernel::{RequestContext, timestamp};
@@ -82,14 +82,29 @@ impl LocalIssuers {
         &self,
         stores: &mut dyn CaTransaction,
         issuer_id: &str,
-    ) -> Result<(LocalCaConfig, bool), IssuerError> {
+    ) -> Result<(LocalCaConfig, IssuerSettings), IssuerError> {
         let settings =
             stores.issuer_settings(issuer_id).await?.ok_or_else(|| IssuerError::Unknown(issuer_id.to_owned()))?;
         if settings.kind != LOCAL_CA_KIND {
             return Err(IssuerError::NotSupported(format!("issuers of type {} are not supported yet", settings.kind)));
         }
         let config = LocalCaConfig::parse(&settings.config).map_err(IssuerError::Misconfigured)?;
-        Ok((config, settings.enabled))
+        Ok((config, settings))
+    }
+
+    /// The CA below another that an administrator chose to sign leaves.
+    async fn chosen(
+        &self,
+        stores: &mut dyn CaTransaction,
+        settings: &IssuerSettings,
+        config: &LocalCaConfig,
+    ) -> Result<Option<Authority>, IssuerError> {
+        let Some(id) = &settings.issuing_ca_id else { return Ok(None) };
+        let records = stores.ca_certificates(&settings.id).await?;
+        match records.into_iter().find(|record| record.id == *id) {
+            Some(record) if record.kind == CaKind::Intermediate => self.load(record, None, config).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// The generation that signs, made or taken in when it is not there yet.
@@ -116,12 +131,12 @@ impl LocalIssuers {
         };
         let wanted = operator.as_ref().map(|new| new.record.fingerprint_sha256.clone());
         if let Some(record) = serving(stores.ca_certificates(issuer_id).await?, wanted.as_deref()) {
-            return self.load(record, operator.map(|new| new.key));
+            return self.load(record, operator.map(|new| new.key), config);
         }
         stores.lock_ca(issuer_id).await?;
         let records = stores.ca_certificates(issuer_id).await?;
         if let Some(record) = serving(records.clone(), wanted.as_deref()) {
-            return self.load(record, operator.map(|new| new.key));
+            return self.load(record, operator.map(|new| new.key), config);
         }
         if let Some(fingerprint) = &wanted
             && records.iter().any(|record| record.fingerprint_sha256 == *fingerprint)
@@ -143,7 +158,8 @@ impl LocalIssuers {
             (made.map_err(from_root)?, Action::CaCreated)
         };
         self.store(stores, &new, action).await?;
-        Ok(Authority { record: Arc::new(new.record), facts: new.facts, key: Some(Arc::from(new.key)) })
+        let urls = self.urls(config, issuer_id, &new.record.id);
+        Ok(Authority { record: Arc::new(new.record), facts: new.facts, urls, key: Some(Arc::from(new.key)) })
     }
 
     async fn store(&self, stores: &mut dyn CaTransaction, new: &NewCa, action: Action) -> Result<(), IssuerError> {
@@ -172,7 +188,16 @@ impl LocalIssuers {
         cache.uncommitted.insert(record.id.clone(), record.issuer_id.clone());
     }
 
-    fn load(&self, record: CaRecord, file_key: Option<Box<dyn SigningKey>>) -> Result<Authority, IssuerError> {
+    fn urls(&self, config: &LocalCaConfig, issuer_id: &str, ca_id: &str) -> StatusUrls {
+        StatusUrls::of(config, issuer_id, ca_id, self.settings.pki_base_url.as_deref())
+    }
+
+    fn load(
+        &self,
+        record: CaRecord,
+        file_key: Option<Box<dyn SigningKey>>,
+        config: &LocalCaConfig,
+    ) -> Result<Authority, IssuerError> {
         let facts = ca::load(&record.full_pem(), self.ambient.now()).map_err(|error| unusable(&error))?;
         let key: Option<Arc<dyn SigningKey>> = match &record.key {
             CaKey::Sealed(blob) => {
@@ -188,7 +213,8 @@ impl LocalIssuers {
                 .filter(|key| sha256_hex(key.public_key_spki()) == record.spki_sha256)
                 .map(Arc::<dyn SigningKey>::from),
         };
-        Ok(Authority { record: Arc::new(record), facts, key })
+        let urls = self.urls(config, &record.issuer_id, &record.id);
+        Ok(Authority { record: Arc::new(record), facts, urls, key })
     }
 
     fn throw_away_key(&self) -> Result<Arc<dyn SigningKey>, KeyError> {
@@ -213,6 +239,7 @@ fn from_root(error: RootError) -> IssuerError {
 fn serving(records: Vec<CaRecord>, fingerprint: Option<&str>) -> Option<CaRecord> {
     records.into_iter().find(|record| {
         record.state == CaState::Active
+            && record.parent_ca_id.is_none()
             && match (fingerprint, &record.key) {
                 (Some(wanted), CaKey::File) => record.fingerprint_sha256 == wanted,
                 (None, CaKey::Sealed(_)) => true,
@@ -228,16 +255,20 @@ impl IssuerRegistry for LocalIssuers {
         if let Some(issuer) = known {
             return Ok(issuer);
         }
-        let (config, enabled) = self.config(stores, issuer_id).await?;
-        let authority = Arc::new(self.active(stores, issuer_id, &config).await?);
+        let (config, settings) = self.config(stores, issuer_id).await?;
+        let authority = match self.chosen(stores, &settings, &config).await? {
+            Some(authority) => Arc::new(authority),
+            None => Arc::new(self.active(stores, issuer_id, &config).await?),
+        };
         let facts = IssuingFacts {
             issuer_id: issuer_id.to_owned(),
-            enabled,
+            enabled: settings.enabled,
             ca: Some(Arc::clone(&authority.record)),
             chain_not_after: authority.facts.chain_not_after,
             default_validity: Duration::days(i64::from(config.validity_days)),
             backdate: self.settings.backdate,
-            urls: StatusUrls::of(&config, issuer_id, &authority.record.id, self.settings.pki_base_url.as_deref()),
+            urls: authority.urls.clone(),
+            constraints: authority.facts.constraints.clone(),
         };
         let throw_away = self.throw_away_key().map_err(|error| from_root(RootError::Key(error)))?;
         let ca_id = authority.record.id.clone();
@@ -260,12 +291,9 @@ impl IssuerRegistry for LocalIssuers {
         if let Some(list) = known {
             return Ok(list);
         }
-        let (config, _) = self.config(stores, issuer_id).await?;
+        let (config, settings) = self.config(stores, issuer_id).await?;
         let mut list = Vec::new();
         for record in stores.ca_certificates(issuer_id).await? {
-            if record.state == CaState::Retired {
-                continue;
-            }
             let file_key = match (&record.key, &config.files) {
                 (CaKey::File, Some(paths)) => {
                     let (paths, keys) = (paths.clone(), Arc::clone(&self.keys));
@@ -274,13 +302,15 @@ impl IssuerRegistry for LocalIssuers {
                 }
                 _ => None,
             };
-            match self.load(record, file_key) {
+            match self.load(record, file_key, &config) {
                 Ok(authority) => list.push(Arc::new(authority)),
                 // An expired generation has nothing left to say; the others go on.
                 Err(IssuerError::Unusable { code: "ca_expired", .. }) => {}
                 Err(error) => return Err(error),
             }
         }
+        // First the one that signs leaves: what is asked of the issuer as a whole is asked of it.
+        list.sort_by_key(|authority| Some(&authority.record.id) != settings.issuing_ca_id.as_ref());
         let ids: Vec<&str> = list.iter().map(|authority| authority.record.id.as_str()).collect();
         self.keep(epoch, &ids, |cache| {
             cache.authorities.insert(issuer_id.to_owned(), list.clone());

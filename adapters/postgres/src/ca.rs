@@ -3,6 +3,7 @@
 use crate::policy::{self, POLICY, PROFILE};
 use crate::unit_of_work::PgUnitOfWork;
 use async_trait::async_trait;
+use certctl_ca::hierarchy::CaUsage;
 use certctl_ca::{CaKey, CaKind, CaRecord, CaState, CaStore, IssuerSettings, Orphan};
 use certctl_inventory::Certificate;
 use certctl_issuance::{IssuanceFacts, IssuanceStore};
@@ -10,7 +11,8 @@ use certctl_kernel::{StoreError, Timestamp};
 use tokio_postgres::Row;
 
 const COLUMNS: &str = "id, issuer_id, generation, kind, state, name, subject, cert_der, chain_pem, key_driver_id, \
-     sealed_key, spki_sha256, fingerprint_sha256, serial_number, not_before, not_after, path_len_constraint, created_at";
+     sealed_key, spki_sha256, fingerprint_sha256, serial_number, not_before, not_after, path_len_constraint, created_at, \
+     parent_ca_id, ocsp_responder_url, metadata, updated_at";
 
 const KEY_IS_BARRED: &str = "SELECT EXISTS (SELECT FROM ca.blocked_keys WHERE spki_sha256 = $1) \
      OR EXISTS (SELECT FROM ca.ca_certificates WHERE spki_sha256 = $1) \
@@ -46,6 +48,10 @@ fn record(row: &Row) -> Result<CaRecord, StoreError> {
         not_after: row.get(15),
         path_len: row.get::<_, Option<i32>>(16).and_then(|length| u8::try_from(length).ok()),
         created_at: row.get(17),
+        parent_ca_id: row.get(18),
+        ocsp_responder_url: row.get(19),
+        metadata: serde_json::from_value(row.get(20)).map_err(|_| unknown("metadata"))?,
+        updated_at: row.get(21),
     })
 }
 
@@ -82,8 +88,15 @@ impl IssuanceStore for PgUnitOfWork {
 impl CaStore for PgUnitOfWork {
     async fn issuer_settings(&mut self, issuer_id: &str) -> Result<Option<IssuerSettings>, StoreError> {
         let row =
-            self.query_opt("SELECT id, type, enabled, config FROM ca.issuers WHERE id = $1", &[&issuer_id]).await?;
-        Ok(row.map(|row| IssuerSettings { id: row.get(0), kind: row.get(1), enabled: row.get(2), config: row.get(3) }))
+            self.query_opt("SELECT id, type, enabled, config, issuing_ca_id FROM ca.issuers WHERE id = $1", &[&issuer_id])
+                .await?;
+        Ok(row.map(|row| IssuerSettings {
+            id: row.get(0),
+            kind: row.get(1),
+            enabled: row.get(2),
+            config: row.get(3),
+            issuing_ca_id: row.get(4),
+        }))
     }
 
     async fn lock_ca(&mut self, issuer_id: &str) -> Result<(), StoreError> {
@@ -106,7 +119,7 @@ impl CaStore for PgUnitOfWork {
     async fn insert_ca_certificate(&mut self, ca: &CaRecord) -> Result<(), StoreError> {
         self.execute(
             "UPDATE ca.ca_certificates SET state = 'retiring', state_entered_at = $2, updated_at = $2, \
-             row_version = row_version + 1 WHERE issuer_id = $1 AND state = 'active'",
+             row_version = row_version + 1 WHERE issuer_id = $1 AND state = 'active' AND parent_ca_id IS NULL",
             &[&ca.issuer_id, &ca.created_at],
         )
         .await?;
@@ -142,6 +155,72 @@ impl CaStore for PgUnitOfWork {
                 &ca.path_len.map(i32::from),
                 &ca.created_at,
             ],
+        )
+        .await
+        .map(|_| ())
+    }
+
+    async fn insert_intermediate(&mut self, ca: &CaRecord) -> Result<(), StoreError> {
+        let CaKey::Sealed(sealed) = &ca.key else {
+            return Err(StoreError::Internal { reason: "the key of a CA below another is sealed".to_owned() });
+        };
+        let metadata = serde_json::json!(ca.metadata);
+        self.execute(
+            "INSERT INTO ca.ca_certificates (id, issuer_id, generation, kind, state, state_entered_at, name, subject, \
+             cert_der, chain_pem, key_driver_id, sealed_key, spki_sha256, fingerprint_sha256, serial_number, \
+             not_before, not_after, path_len_constraint, created_at, updated_at, parent_ca_id, ocsp_responder_url, \
+             metadata) VALUES ($1, $2, $3, $4, $5, $18, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
+             $18, $19, $20, $21)",
+            &[
+                &ca.id,
+                &ca.issuer_id,
+                &ca.generation,
+                &ca.kind.as_str(),
+                &ca.state.as_str(),
+                &ca.name,
+                &ca.subject,
+                &ca.cert_der,
+                &ca.chain_pem,
+                &ca.key.driver(),
+                sealed,
+                &ca.spki_sha256,
+                &ca.fingerprint_sha256,
+                &ca.serial_number,
+                &ca.not_before,
+                &ca.not_after,
+                &ca.path_len.map(i32::from),
+                &ca.created_at,
+                &ca.parent_ca_id,
+                &ca.ocsp_responder_url,
+                &metadata,
+            ],
+        )
+        .await
+        .map(|_| ())
+    }
+
+    async fn ca_certificate(&mut self, id: &str) -> Result<Option<CaRecord>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM ca.ca_certificates WHERE id = $1");
+        self.query_opt(&sql, &[&id]).await?.as_ref().map(record).transpose()
+    }
+
+    async fn ca_usage(&mut self, id: &str, now: Timestamp) -> Result<CaUsage, StoreError> {
+        let row = self
+            .query_one(
+                "SELECT (SELECT count(*) FROM ca.ca_certificates WHERE parent_ca_id = $1 AND state <> 'retired'), \
+                 (SELECT count(*) FROM inventory.certificate_versions WHERE ca_id = $1 AND not_after > $2), \
+                 EXISTS (SELECT FROM ca.issuers WHERE issuing_ca_id = $1)",
+                &[&id, &now],
+            )
+            .await?;
+        Ok(CaUsage { children: row.get(0), certificates: row.get(1), issuing: row.get(2) })
+    }
+
+    async fn set_ca_state(&mut self, id: &str, state: CaState, now: Timestamp) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE ca.ca_certificates SET state = $2, state_entered_at = $3, updated_at = $3, \
+             row_version = row_version + 1 WHERE id = $1",
+            &[&id, &state.as_str(), &now],
         )
         .await
         .map(|_| ())

@@ -313,7 +313,7 @@ impl StatusStore for PgUnitOfWork {
                 "SELECT DISTINCT ca.issuer_id FROM ca.ca_certificates ca \
                  LEFT JOIN status.crls c ON c.ca_id = ca.id AND c.shard = 0 \
                  LEFT JOIN status.crl_numbers n ON n.ca_id = ca.id \
-                 WHERE ca.state <> 'retired' AND ca.not_after > $1 AND (c.ca_id IS NULL \
+                 WHERE ca.not_after > $1 AND (c.ca_id IS NULL \
                  OR coalesce(n.revision, 0) > c.built_from \
                  OR c.this_update + (c.next_update - c.this_update) / 2 <= $1) ORDER BY ca.issuer_id",
                 &[&now],
@@ -426,7 +426,7 @@ impl StatusStore for PgUnitOfWork {
     async fn issuers_with_ending_responders(&mut self, deadline: Timestamp) -> Result<Vec<String>, StoreError> {
         let rows = self
             .query(
-                "SELECT DISTINCT ca.issuer_id FROM ca.ca_certificates ca WHERE ca.state <> 'retired' AND NOT EXISTS \
+                "SELECT DISTINCT ca.issuer_id FROM ca.ca_certificates ca WHERE NOT EXISTS \
                  (SELECT FROM status.ocsp_responders r WHERE r.ca_id = ca.id \
                  AND (r.not_after > $1 OR r.not_after >= ca.not_after)) ORDER BY ca.issuer_id",
                 &[&deadline],

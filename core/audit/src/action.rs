@@ -209,6 +209,10 @@ actions! {
     AgentRetirementCascaded = "agent_retirement_cascaded", CertLifecycle, "agent";
     AgentOffline = "agent_offline", CertLifecycle, "agent";
     CaCreated = "intermediate_ca_root_created", CertLifecycle, "intermediate_ca";
+    CaChildCreated = "intermediate_ca_child_created", CertLifecycle, "intermediate_ca";
+    CaRetiring = "intermediate_ca_retiring", CertLifecycle, "intermediate_ca";
+    CaRetired = "intermediate_ca_retired", CertLifecycle, "intermediate_ca";
+    CaActivated = "ca_rotation_activated", CertLifecycle, "intermediate_ca";
     CaLoaded = "ca_loaded", CertLifecycle, "intermediate_ca";
     CrlPublished = "crl_published", CertLifecycle, "intermediate_ca";
     OcspResponderRotated = "ocsp_responder_rotated", CertLifecycle, "intermediate_ca";

@@ -1,6 +1,6 @@
 //! An issuer in memory, for the tests of whoever needs one.
 
-use crate::{CrlContent, ResponderContent};
+use crate::{AuthorityContent, CrlContent, ResponderContent};
 use crate::{IssuedCertificate, Issuer, IssuerError, IssuerRegistry, StatusAuthority};
 use async_trait::async_trait;
 use certctl_ca::{
@@ -40,6 +40,7 @@ impl FakeIssuer {
             enabled: true,
             ca: Some(Arc::clone(&record)),
             chain_not_after: made.facts.chain_not_after,
+            constraints: made.facts.constraints.clone(),
             default_validity: Duration::days(90),
             backdate: Duration::seconds(60),
             urls: StatusUrls::of(&config, issuer_id, &record.id, Some("http://pki.example")),
@@ -87,6 +88,11 @@ impl StatusAuthority for FakeIssuer {
         let CrlContent { number, this_update, next_update, entries } = content;
         let template = CrlTemplate { number, this_update, next_update, entries };
         crl::build(&template, &self.loaded.issuer(), self.key.as_ref()).map_err(|error| signing(&error))
+    }
+
+    async fn certify_authority(&self, content: AuthorityContent) -> Result<Vec<u8>, IssuerError> {
+        let template = content.template(&StatusUrls::default());
+        ca::build_subordinate(&template, &self.loaded.issuer(), self.key.as_ref()).map_err(|error| signing(&error))
     }
 
     async fn certify_responder(&self, content: ResponderContent) -> Result<Vec<u8>, IssuerError> {

@@ -10,8 +10,10 @@ pub mod fake;
 pub use error::IssuerError;
 
 use async_trait::async_trait;
-use certctl_ca::{CaRecord, CaTransaction, IssuanceAuthorization, IssuingFacts};
+use certctl_ca::{CaRecord, CaTransaction, IssuanceAuthorization, IssuingFacts, StatusUrls};
 use certctl_kernel::Timestamp;
+use certctl_x509::ca::SubordinateTemplate;
+use certctl_x509::constraints::NameRules;
 use certctl_x509::crl::CrlEntry;
 use std::sync::Arc;
 
@@ -67,6 +69,45 @@ pub struct ResponderContent {
     pub not_after: Timestamp,
 }
 
+/// What the certificate of a CA below another says.
+#[derive(Debug, Clone)]
+pub struct AuthorityContent {
+    /// Its serial.
+    pub serial: certctl_x509::Serial,
+    /// Its subject; needs a common name.
+    pub subject: certctl_x509::Subject,
+    /// DER `SubjectPublicKeyInfo` of its key.
+    pub spki_der: Vec<u8>,
+    /// First instant of validity.
+    pub not_before: Timestamp,
+    /// Last second of validity.
+    pub not_after: Timestamp,
+    /// How many CAs may stand below it.
+    pub path_len: Option<u8>,
+    /// What it may name; narrowed to the parent's.
+    pub names: NameRules,
+    /// Where its status is asked for, instead of the parent's address.
+    pub ocsp_url: Option<String>,
+}
+
+impl AuthorityContent {
+    /// The template, with the parent's addresses.
+    pub fn template(self, parent: &StatusUrls) -> SubordinateTemplate {
+        SubordinateTemplate {
+            serial: self.serial,
+            subject: self.subject,
+            not_before: self.not_before,
+            not_after: self.not_after,
+            spki_der: self.spki_der,
+            path_len: self.path_len,
+            names: self.names,
+            ocsp_urls: self.ocsp_url.map_or_else(|| parent.ocsp.clone(), |url| vec![url]),
+            ca_issuer_urls: parent.ca_issuers.clone(),
+            crl_urls: parent.crl.clone(),
+        }
+    }
+}
+
 /// One CA generation of ours, as far as statements about the status of its certificates go.
 ///
 /// Contract: what `sign_crl` and `certify_responder` return verifies under the key of [`StatusAuthority::ca`].
@@ -77,6 +118,9 @@ pub trait StatusAuthority: Send + Sync {
 
     /// Signs a CRL.
     async fn sign_crl(&self, content: CrlContent) -> Result<Vec<u8>, IssuerError>;
+
+    /// Certifies a CA below this one. Fails with [`IssuerError::Lint`] where path length or names do not allow it.
+    async fn certify_authority(&self, content: AuthorityContent) -> Result<Vec<u8>, IssuerError>;
 
     /// Certifies a delegated OCSP responder.
     async fn certify_responder(&self, content: ResponderContent) -> Result<Vec<u8>, IssuerError>;
@@ -89,7 +133,7 @@ pub trait IssuerRegistry: Send + Sync {
     /// that do so at the same time end with the same root.
     async fn issuer(&self, stores: &mut dyn CaTransaction, issuer_id: &str) -> Result<Arc<dyn Issuer>, IssuerError>;
 
-    /// Every CA generation of a local issuer, newest first; makes nothing. Empty for a local CA without a root yet;
+    /// Every CA of a local issuer, the one that signs leaves first, the others newest first; makes nothing. Empty for a local CA without a root yet;
     /// fails with [`IssuerError::NotSupported`] for an external issuer.
     async fn authorities(
         &self,

@@ -20,6 +20,7 @@ mod crl;
 mod crl_cache;
 mod crl_of_ca;
 mod crl_regenerate;
+mod hierarchy;
 mod ocsp_get;
 mod ocsp_post;
 mod service;
@@ -29,7 +30,8 @@ pub use service::StatusService;
 /// The operations of this room.
 pub(crate) fn routes() -> Vec<Route> {
     const RELYING: Gate = Gate::Public("relying parties check certificates without an account");
-    vec![
+    let mut routes = hierarchy::routes();
+    routes.extend([
         crate::route!(RELYING, crl),
         crate::route!(RELYING, crl_of_ca),
         crate::route!(RELYING, ca_certificate),
@@ -38,7 +40,8 @@ pub(crate) fn routes() -> Vec<Route> {
         crate::route!(RELYING, ocsp_post),
         crate::route!(Gate::Permission(Permission::CrlAdmin), crl_cache),
         crate::route!(Gate::Permission(Permission::CrlAdmin), crl_regenerate),
-    ]
+    ]);
+    routes
 }
 
 /// Caches are told to ask again this long before an object runs out.

@@ -24,7 +24,7 @@ pub fn leaf_template(leaf: &AuthorizedLeaf) -> LeafTemplate {
     }
 }
 
-const fn usage(eku: Eku) -> ExtendedUsage {
+pub(crate) const fn usage(eku: Eku) -> ExtendedUsage {
     match eku {
         Eku::ServerAuth => ExtendedUsage::ServerAuth,
         Eku::ClientAuth => ExtendedUsage::ClientAuth,

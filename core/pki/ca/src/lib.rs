@@ -2,6 +2,7 @@
 //! signature.
 
 mod config;
+pub mod hierarchy;
 mod leaf;
 pub mod policy;
 mod ports;
@@ -19,6 +20,6 @@ pub use policy::{
 };
 pub use ports::{CaStore, CaTransaction, Lend};
 pub use record::{CaKey, CaKind, CaRecord, CaState, IssuerSettings, Orphan};
-pub use root::{NewCa, RootError, key_context, make_root, operator_ca};
+pub use root::{NewCa, RootError, intermediate, key_context, make_root, operator_ca};
 pub(crate) use rules::Rules;
 pub use verify::verify_leaf;

@@ -4,6 +4,7 @@ use crate::validity::{self, Lifetime};
 use crate::{CaRecord, CaState, Rules, StatusUrls};
 use certctl_kernel::{FieldError, Timestamp};
 use certctl_profile::{Eku, NameKind, Profile, RequestedName};
+use certctl_x509::constraints::PathConstraints;
 use certctl_x509::csr::ParsedCsr;
 use certctl_x509::{KeyFacts, San, Serial, check_common_name, common_name_fits};
 use std::sync::Arc;
@@ -42,6 +43,8 @@ pub struct IssuingFacts {
     pub ca: Option<Arc<CaRecord>>,
     /// Earliest end among the certificates of the chain.
     pub chain_not_after: Timestamp,
+    /// What the CAs of the chain allow below them.
+    pub constraints: PathConstraints,
     /// Lifetime of leaves when nothing asks for less.
     pub default_validity: Duration,
     /// How far notBefore of leaves lies in the past.
@@ -192,6 +195,13 @@ pub fn authorize(input: &PolicyInput<'_>) -> Result<IssuanceAuthorization, Vec<F
     check_request_names(input.csr, &sans, &mut refusals);
     let common_name = common_name(input.certificate.common_name, &sans, &mut refusals);
     check_issuer(input, &mut refusals);
+    for message in input.issuer.constraints.violations(&sans, common_name.is_some()) {
+        refusals.add("sans", "name_constraint", message);
+    }
+    for eku in rules.ekus.iter().filter(|eku| !input.issuer.constraints.allows(crate::leaf::usage(**eku))) {
+        let message = format!("a CA of the chain is not for {}", eku.as_str());
+        refusals.add("certificate_profile_id", "name_constraint", message);
+    }
 
     let revocation_exempt = rules.short_lived;
     let urls = if revocation_exempt { StatusUrls::default() } else { input.issuer.urls.clone() };

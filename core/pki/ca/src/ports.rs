@@ -1,6 +1,7 @@
 //! The store of CA certificates, blocked keys and orphans.
 
-use crate::{CaRecord, IssuerSettings, Orphan};
+use crate::hierarchy::CaUsage;
+use crate::{CaRecord, CaState, IssuerSettings, Orphan};
 use async_trait::async_trait;
 use certctl_audit::{AuditEvent, AuditLog};
 use certctl_kernel::{StoreError, Timestamp};
@@ -17,6 +18,14 @@ pub trait CaStore: Send {
     async fn ca_certificates(&mut self, issuer_id: &str) -> Result<Vec<CaRecord>, StoreError>;
     /// Stores a new generation and makes it the issuer's signing CA; an active one before it turns to retiring.
     async fn insert_ca_certificate(&mut self, ca: &CaRecord) -> Result<(), StoreError>;
+    /// Stores a CA below another; which CA signs leaves stays as it is. Fails with a duplicate for a name in use.
+    async fn insert_intermediate(&mut self, ca: &CaRecord) -> Result<(), StoreError>;
+    /// The CA with this id, of any issuer.
+    async fn ca_certificate(&mut self, id: &str) -> Result<Option<CaRecord>, StoreError>;
+    /// What stands in the way of retiring it.
+    async fn ca_usage(&mut self, id: &str, now: Timestamp) -> Result<CaUsage, StoreError>;
+    /// Moves it to another state.
+    async fn set_ca_state(&mut self, id: &str, state: CaState, now: Timestamp) -> Result<(), StoreError>;
     /// Whether the key is blocked, is a key of our own CAs or responders, or was revoked as compromised.
     async fn key_is_barred(&mut self, spki_sha256: &str) -> Result<bool, StoreError>;
     /// Bars the key from being certified; repeating it changes nothing.
@@ -49,6 +58,22 @@ impl<T: CaStore + ?Sized> CaStore for Lend<'_, T> {
 
     async fn insert_ca_certificate(&mut self, ca: &CaRecord) -> Result<(), StoreError> {
         self.0.insert_ca_certificate(ca).await
+    }
+
+    async fn insert_intermediate(&mut self, ca: &CaRecord) -> Result<(), StoreError> {
+        self.0.insert_intermediate(ca).await
+    }
+
+    async fn ca_certificate(&mut self, id: &str) -> Result<Option<CaRecord>, StoreError> {
+        self.0.ca_certificate(id).await
+    }
+
+    async fn ca_usage(&mut self, id: &str, now: Timestamp) -> Result<CaUsage, StoreError> {
+        self.0.ca_usage(id, now).await
+    }
+
+    async fn set_ca_state(&mut self, id: &str, state: CaState, now: Timestamp) -> Result<(), StoreError> {
+        self.0.set_ca_state(id, state, now).await
     }
 
     async fn key_is_barred(&mut self, spki_sha256: &str) -> Result<bool, StoreError> {

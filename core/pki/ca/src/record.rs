@@ -1,6 +1,7 @@
 //! The CA certificates of our own issuers as they are stored.
 
 use certctl_kernel::Timestamp;
+use std::collections::BTreeMap;
 
 /// Where a CA certificate stands in its hierarchy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +40,7 @@ pub enum CaState {
     Active,
     /// Signs no more leaves, still CRLs and responders.
     Retiring,
-    /// Signs nothing.
+    /// Signs nothing but CRLs and responders, for what it signed before.
     Retired,
 }
 
@@ -94,6 +95,8 @@ pub struct CaRecord {
     pub id: String,
     /// The issuer it belongs to.
     pub issuer_id: String,
+    /// The CA above it, when that is ours as well.
+    pub parent_ca_id: Option<String>,
     /// Counts from 1 for each issuer.
     pub generation: i32,
     /// Its place in the hierarchy.
@@ -122,8 +125,14 @@ pub struct CaRecord {
     pub not_after: Timestamp,
     /// How many CAs may stand below it.
     pub path_len: Option<u8>,
+    /// An OCSP address that its own certificate names instead of its parent's.
+    pub ocsp_responder_url: Option<String>,
+    /// Free labels.
+    pub metadata: BTreeMap<String, String>,
     /// When the row was made.
     pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
 }
 
 /// What the making of CA material needs of an issuer's row.
@@ -135,6 +144,8 @@ pub struct IssuerSettings {
     pub kind: String,
     /// Whether it may issue.
     pub enabled: bool,
+    /// The CA that signs leaves.
+    pub issuing_ca_id: Option<String>,
     /// Non-secret configuration.
     pub config: serde_json::Value,
 }

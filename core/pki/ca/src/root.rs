@@ -5,6 +5,7 @@ use certctl_kernel::{IdKind, Timestamp};
 use certctl_ports::{Ambient, KeyError, KeyGenerator, SealContext, SealError, Sealer, SigningKey};
 use certctl_x509::ca::{self, CaFacts, RootTemplate};
 use certctl_x509::{Serial, Subject, pem, sha256_hex};
+use std::collections::BTreeMap;
 use time::Duration;
 
 /// A CA generation can't be made or loaded.
@@ -82,6 +83,26 @@ pub fn operator_ca(
     Ok(NewCa { record, facts, key })
 }
 
+/// Takes in a CA that another of ours certified; its key is sealed for its row.
+#[expect(clippy::too_many_arguments, reason = "each is a member of the row")]
+pub fn intermediate(
+    id: String,
+    parent: &CaRecord,
+    generation: i32,
+    name: String,
+    sealed_key: Vec<u8>,
+    cert_der: &[u8],
+    metadata: BTreeMap<String, String>,
+    ocsp_responder_url: Option<String>,
+    now: Timestamp,
+) -> Result<CaRecord, RootError> {
+    let chain = format!("{}{}", pem::encode(pem::CERTIFICATE, cert_der), parent.full_pem());
+    let facts = ca::load(&chain, now)?;
+    let key = CaKey::Sealed(sealed_key);
+    let made = record(id, &parent.issuer_id, generation, CaKind::Intermediate, key, &facts, now);
+    Ok(CaRecord { parent_ca_id: Some(parent.id.clone()), name, metadata, ocsp_responder_url, ..made })
+}
+
 fn record(
     id: String,
     issuer_id: &str,
@@ -96,6 +117,7 @@ fn record(
         name: format!("{issuer_id} generation {generation}"),
         id,
         issuer_id: issuer_id.to_owned(),
+        parent_ca_id: None,
         generation,
         kind,
         state: CaState::Active,
@@ -109,7 +131,10 @@ fn record(
         not_before: facts.not_before,
         not_after: facts.not_after,
         path_len: facts.path_len,
+        ocsp_responder_url: None,
+        metadata: BTreeMap::new(),
         created_at: now,
+        updated_at: now,
     }
 }
 

@@ -9,6 +9,7 @@ use certctl_ports::fakes::{CountingRandom, FixedClock, TicketSealer};
 use certctl_ports::{Ambient, KeyAlgorithm, KeyGenerator as _};
 use certctl_profile::{AcmeAuthMode, Eku, KeyRule, Profile};
 use certctl_signers::RingKeys;
+use certctl_x509::constraints::PathConstraints;
 use certctl_x509::csr::{self, ParsedCsr};
 use certctl_x509::{San, Serial};
 use proptest::prelude::*;
@@ -36,6 +37,7 @@ fn issuer() -> IssuingFacts {
         enabled: true,
         ca: Some(Arc::clone(&CA)),
         chain_not_after: CA.not_after,
+        constraints: PathConstraints::default(),
         default_validity: Duration::days(90),
         backdate: Duration::seconds(60),
         urls: StatusUrls { ocsp: vec!["http://pki.example/ocsp".to_owned()], ..StatusUrls::default() },

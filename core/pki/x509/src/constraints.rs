@@ -29,6 +29,20 @@ fn invalid(text: &str, rule: &str) -> Error {
     Error::rule("name_constraints", format!("{shown:?}: {rule}"))
 }
 
+impl std::fmt::Display for Subtree {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Dns(name) => formatter.write_str(name),
+            Self::Ip(address, prefix) => write!(formatter, "{address}/{prefix}"),
+            Self::Email(name) => write!(formatter, "email:{name}"),
+            Self::Uri(name) => write!(formatter, "uri:{name}"),
+            Self::Directory(der) => {
+                write!(formatter, "dirName:{}", crate::name::display(der).unwrap_or_else(|_| "?".to_owned()))
+            }
+        }
+    }
+}
+
 /// Whether `host` is `domain` or stands below it; with a leading dot, below it only.
 fn within(host: &str, domain: &str) -> bool {
     match domain.strip_prefix('.') {
@@ -226,7 +240,7 @@ impl NameRules {
         for entry in &child.permitted {
             let same: Vec<_> = self.permitted.iter().filter(|outer| outer.kind() == entry.kind()).collect();
             if !same.is_empty() && !same.iter().any(|outer| outer.covers(entry)) {
-                let message = format!("{entry:?} lies outside what the parent permits");
+                let message = format!("{entry} lies outside what the parent permits");
                 return Err(Error::rule("name_constraints", message));
             }
         }
@@ -235,6 +249,11 @@ impl NameRules {
         let more = self.excluded.iter().filter(|outer| !child.excluded.iter().any(|inner| inner.covers(outer)));
         out.excluded.extend(more.cloned().collect::<Vec<_>>());
         Ok(out)
+    }
+
+    /// The constraints in a CA certificate in DER; empty where there are none.
+    pub fn of_certificate(der: &[u8]) -> Result<Self, Error> {
+        Ok(PathConstraints::of(&[der.to_vec()])?.nearest())
     }
 
     pub(crate) fn extension(&self) -> Result<Option<Extension>, Error> {
