@@ -6,8 +6,8 @@ use crate::local::{LocalIssuer, REHEARSAL_KEY, unusable};
 use async_trait::async_trait;
 use certctl_audit::{Action, AuditEvent};
 use certctl_ca::{
-    CaKey, CaKind, CaRecord, CaState, CaTransaction, IssuerSettings, IssuingFacts, LOCAL_CA_KIND, LocalCaConfig, NewCa, RootError, StatusUrls,
-    key_context, make_root, operator_ca,
+    CaKey, CaKind, CaRecord, CaState, CaTransaction, IssuerSettings, IssuingFacts, LOCAL_CA_KIND, LocalCaConfig, NewCa,
+    RootError, StatusUrls, key_context, make_root, operator_ca,
 };
 use certctl_kernel::{RequestContext, timestamp};
 use certctl_port_issuer::{Issuer, IssuerError, IssuerRegistry, StatusAuthority};

@@ -87,9 +87,9 @@ impl IssuanceStore for PgUnitOfWork {
 #[async_trait]
 impl CaStore for PgUnitOfWork {
     async fn issuer_settings(&mut self, issuer_id: &str) -> Result<Option<IssuerSettings>, StoreError> {
-        let row =
-            self.query_opt("SELECT id, type, enabled, config, issuing_ca_id FROM ca.issuers WHERE id = $1", &[&issuer_id])
-                .await?;
+        let row = self
+            .query_opt("SELECT id, type, enabled, config, issuing_ca_id FROM ca.issuers WHERE id = $1", &[&issuer_id])
+            .await?;
         Ok(row.map(|row| IssuerSettings {
             id: row.get(0),
             kind: row.get(1),

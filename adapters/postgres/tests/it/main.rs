@@ -29,6 +29,7 @@ mod migrate;
 mod oidc;
 mod org;
 mod pki;
+mod pki_hierarchy;
 mod pki_issuing;
 mod pki_revoking;
 mod platform;

@@ -100,7 +100,11 @@ fn check(order: &CreateCa) -> Result<Checked, DomainError> {
     if order.metadata.len() > 64 || order.metadata.iter().any(|(key, value)| key.len() > 128 || value.len() > 1024) {
         refuse("metadata", "too_many", "at most 64 labels of at most 128 and 1024 bytes".to_owned());
     }
-    if errors.is_empty() { Ok(Checked { algorithm, path_len, names, days }) } else { Err(DomainError::Validation(errors)) }
+    if errors.is_empty() {
+        Ok(Checked { algorithm, path_len, names, days })
+    } else {
+        Err(DomainError::Validation(errors))
+    }
 }
 
 /// Makes a CA below another: its key is drawn here and sealed for its row, its parent signs it, and both are stored with

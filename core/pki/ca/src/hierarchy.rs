@@ -33,7 +33,10 @@ pub fn may_certify(path: &[&CaRecord], now: Timestamp) -> Result<(), DomainError
     let conflict = |code: &'static str, message: String| Err(DomainError::conflict(code, message));
     let Some(parent) = path.first() else { return Ok(()) };
     if parent.state != CaState::Active {
-        return conflict("parent_not_active", format!("CA {} is {}; it signs no CAs", parent.id, parent.state.as_str()));
+        return conflict(
+            "parent_not_active",
+            format!("CA {} is {}; it signs no CAs", parent.id, parent.state.as_str()),
+        );
     }
     if path.len() == MAX_DEPTH {
         return conflict("too_deep", format!("a chain has at most {MAX_DEPTH} CAs"));

@@ -61,7 +61,9 @@ impl Samples {
             spki_der: key.public_key_spki().to_vec(),
             path_len: Some(0),
             names: NameRules {
-                permitted: ["example.com", "192.0.2.0/24", "email:example.com"].map(|t| Subtree::parse(t).unwrap()).into(),
+                permitted: ["example.com", "192.0.2.0/24", "email:example.com"]
+                    .map(|t| Subtree::parse(t).unwrap())
+                    .into(),
                 excluded: vec![Subtree::parse("secret.example.com").unwrap()],
             },
             ocsp_urls: vec!["http://pki.example.com/ocsp/root".into()],

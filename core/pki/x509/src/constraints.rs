@@ -139,7 +139,8 @@ impl Subtree {
     pub fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Dns(outer), Self::Dns(inner)) => {
-                outer == inner || within(inner.trim_start_matches('.'), outer) && !(outer.starts_with('.') && inner == &outer[1..])
+                outer == inner
+                    || within(inner.trim_start_matches('.'), outer) && !(outer.starts_with('.') && inner == &outer[1..])
             }
             (Self::Ip(outer, wide), Self::Ip(inner, narrow)) => {
                 outer.is_ipv4() == inner.is_ipv4() && wide <= narrow && masked(*inner, *wide) == *outer
@@ -176,7 +177,10 @@ impl Subtree {
         let wildcard = match (self, name) {
             (Self::Dns(domain), San::Dns(host)) => host.strip_prefix("*.").is_some_and(|parent| {
                 let domain = domain.trim_start_matches('.');
-                domain.strip_suffix(parent).and_then(|rest| rest.strip_suffix('.')).is_some_and(|label| !label.contains('.'))
+                domain
+                    .strip_suffix(parent)
+                    .and_then(|rest| rest.strip_suffix('.'))
+                    .is_some_and(|label| !label.contains('.'))
             }),
             _ => false,
         };
@@ -258,9 +262,8 @@ impl NameRules {
 
     pub(crate) fn extension(&self) -> Result<Option<Extension>, Error> {
         let trees = |list: &[Subtree]| -> Result<Option<Vec<GeneralSubtree>>, Error> {
-            let trees = list.iter().map(|tree| {
-                Ok(GeneralSubtree { base: tree.to_general_name()?, minimum: 0, maximum: None })
-            });
+            let trees =
+                list.iter().map(|tree| Ok(GeneralSubtree { base: tree.to_general_name()?, minimum: 0, maximum: None }));
             let trees = trees.collect::<Result<Vec<_>, Error>>()?;
             Ok((!trees.is_empty()).then_some(trees))
         };

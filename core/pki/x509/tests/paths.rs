@@ -54,7 +54,13 @@ const NAMES: [&str; 12] = [
     "https://a.example/x",
 ];
 
-fn subordinate(below: &CaFacts, key: &TestKey, child: &TestKey, names: NameRules, path_len: Option<u8>) -> Option<CaFacts> {
+fn subordinate(
+    below: &CaFacts,
+    key: &TestKey,
+    child: &TestKey,
+    names: NameRules,
+    path_len: Option<u8>,
+) -> Option<CaFacts> {
     let template = SubordinateTemplate {
         serial: serial(3),
         subject: Subject::common_name(format!("Below {}", below.serial)),
@@ -92,15 +98,19 @@ fn p04_p05_random_constrained_hierarchies_are_judged_as_openssl_judges_them() {
             names.push(NAMES[round % NAMES.len()]);
         }
         let sans = San::parse_list(&names).unwrap();
-        let template =
-            LeafTemplate { subject: Subject::default(), sans, ..leaf_template(keys[3].public_key_spki()) };
+        let template = LeafTemplate { subject: Subject::default(), sans, ..leaf_template(keys[3].public_key_spki()) };
         let der = leaf::build(&template, &issuing.issuer(), &keys[2]).expect("builds");
         let ours = issuing.constraints.violations(&template.sans, false);
         let leaf = work.write("leaf.pem", pem::encode(pem::CERTIFICATE, &der));
         let between = work.write("between.pem", &issuing.chain_pem);
-        let arguments = ["verify", "-x509_strict", "-attime", ATTIME, "-CAfile", &anchor, "-untrusted", &between, &leaf];
+        let arguments =
+            ["verify", "-x509_strict", "-attime", ATTIME, "-CAfile", &anchor, "-untrusted", &between, &leaf];
         let (theirs, text) = work.run(&arguments);
-        assert_eq!(theirs, ours.is_empty(), "round {round}, {names:?}: {ours:?}; openssl: {text}; {policy:?} {issuing:?}");
+        assert_eq!(
+            theirs,
+            ours.is_empty(),
+            "round {round}, {names:?}: {ours:?}; openssl: {text}; {policy:?} {issuing:?}"
+        );
         if theirs { allowed += 1 } else { refused += 1 }
     }
     assert!(allowed > 100 && refused > 100, "{allowed} allowed, {refused} refused");
@@ -132,6 +142,7 @@ fn p01_a_chain_of_six_verifies_in_openssl() {
     let der = leaf::build(&leaf_template(keys[6].public_key_spki()), &ca.issuer(), &keys[5]).expect("builds");
     let leaf = work.write("leaf.pem", pem::encode(pem::CERTIFICATE, &der));
     let between = work.write("between.pem", &ca.chain_pem);
-    let text = work.ok(&["verify", "-x509_strict", "-attime", ATTIME, "-CAfile", &anchor, "-untrusted", &between, &leaf]);
+    let text =
+        work.ok(&["verify", "-x509_strict", "-attime", ATTIME, "-CAfile", &anchor, "-untrusted", &between, &leaf]);
     assert!(text.contains("OK"), "{text}");
 }

@@ -21,9 +21,14 @@ pub(crate) struct Input {}
 pub(crate) async fn handler(cx: Cx, body: JsonBody<Input>) -> Result<HttpResponse, ApiError> {
     let (id, caller) = (cx.path("id")?, cx.caller()?);
     let Input {} = body.value;
-    cx.change(&body.digest, async |tx| {
-        let record = activate_ca(tx, cx.ambient(), caller, &id).await?;
-        Ok(Reply::ok(CaBody::from(record)))
-    })
-    .await
+    let mut issuer_id = None;
+    let response = cx
+        .change(&body.digest, async |tx| {
+            let record = activate_ca(tx, cx.ambient(), caller, &id).await?;
+            issuer_id = Some(record.issuer_id.clone());
+            Ok(Reply::ok(CaBody::from(record)))
+        })
+        .await;
+    super::forget(&cx, issuer_id.as_deref())?;
+    response
 }

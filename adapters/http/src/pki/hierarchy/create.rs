@@ -85,11 +85,16 @@ pub(crate) async fn handler(cx: Cx, body: JsonBody<Input>) -> Result<HttpRespons
     let order = order(cx.path("id")?, body.value)?;
     let backends = cx.state().backends()?;
     let (issuers, keys, sealer) = (backends.issuers.as_ref(), backends.keys.as_ref(), backends.sealer.as_ref());
-    cx.change(&body.digest, async |tx| {
-        let made = create_ca(tx, issuers, keys, sealer, cx.ambient(), caller, order).await?;
-        Ok(Reply::created(CaBody::from(made)))
-    })
-    .await
+    let mut issuer_id = None;
+    let response = cx
+        .change(&body.digest, async |tx| {
+            let made = create_ca(tx, issuers, keys, sealer, cx.ambient(), caller, order).await?;
+            issuer_id = Some(made.issuer_id.clone());
+            Ok(Reply::created(CaBody::from(made)))
+        })
+        .await;
+    super::forget(&cx, issuer_id.as_deref())?;
+    response
 }
 
 fn order(issuer_id: String, input: Input) -> Result<CreateCa, ApiError> {
@@ -102,7 +107,8 @@ fn order(issuer_id: String, input: Input) -> Result<CreateCa, ApiError> {
         let message = "is required; the issuer's root is made at its first use, or read from its configured files";
         ApiError::invalid("parent_ca_id", "required", message)
     })?;
-    let first = |list: Option<Vec<String>>| list.and_then(|list| list.into_iter().next()).filter(|text| !text.is_empty());
+    let first =
+        |list: Option<Vec<String>>| list.and_then(|list| list.into_iter().next()).filter(|text| !text.is_empty());
     let (mut permitted, mut excluded) = (Vec::new(), Vec::new());
     for rules in input.name_constraints.unwrap_or_default() {
         permitted.extend(rules.permitted);

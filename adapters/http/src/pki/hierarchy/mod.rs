@@ -1,8 +1,9 @@
 //! The CAs of local issuers.
 
-use crate::edge::{Gate, Route};
+use crate::edge::{ApiError, Cx, Gate, Route};
 use certctl_ca::CaRecord;
 use certctl_kernel::{Timestamp, timestamp};
+use certctl_ports::Change;
 use certctl_rbac::Permission;
 use certctl_x509::constraints::NameRules;
 use certctl_x509::pem;
@@ -26,6 +27,15 @@ pub(crate) fn routes() -> Vec<Route> {
         crate::route!(MANAGE, retire),
         crate::route!(MANAGE, activate),
     ]
+}
+
+/// Drops what this replica keeps of the issuer; the others hear of the commit. Also after a commit whose answer was lost:
+/// it may have happened.
+fn forget(cx: &Cx, issuer_id: Option<&str>) -> Result<(), ApiError> {
+    if let Some(id) = issuer_id {
+        cx.state().status()?.on_change(&Change::Issuer(id.to_owned()));
+    }
+    Ok(())
 }
 
 /// Names that a CA may and must not certify: domains, networks such as `10.0.0.0/8`, `email:` or `uri:` before a host.

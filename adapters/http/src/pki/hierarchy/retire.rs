@@ -48,14 +48,19 @@ pub(crate) async fn handler(cx: Cx, body: JsonBody<Input>) -> Result<HttpRespons
         force: body.value.force.unwrap_or(false),
         note: body.value.note.unwrap_or_default(),
     };
-    cx.change(&body.digest, async |tx| {
-        let record = retire_ca(tx, cx.ambient(), caller, &order).await?;
-        Ok(Reply::ok(CaRetirement {
-            id: record.id,
-            decided_by: caller.context.actor.id.clone(),
-            confirmed: order.confirm,
-            state: record.state.as_str(),
-        }))
-    })
-    .await
+    let mut issuer_id = None;
+    let response = cx
+        .change(&body.digest, async |tx| {
+            let record = retire_ca(tx, cx.ambient(), caller, &order).await?;
+            issuer_id = Some(record.issuer_id.clone());
+            Ok(Reply::ok(CaRetirement {
+                id: record.id,
+                decided_by: caller.context.actor.id.clone(),
+                confirmed: order.confirm,
+                state: record.state.as_str(),
+            }))
+        })
+        .await;
+    super::forget(&cx, issuer_id.as_deref())?;
+    response
 }
