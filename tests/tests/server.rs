@@ -5,11 +5,13 @@
 mod approvals;
 mod audit;
 mod breakglass_host;
+mod browser;
 mod defences;
 mod demo_residue;
 mod faults;
 mod first_admin;
 mod matrix;
+mod pages;
 mod roles_cli;
 mod sealing;
 mod sessions;
@@ -64,7 +66,7 @@ impl Server {
         Self::start_with(&[])
     }
 
-    /// With settings beside the usual ones; names are without `CERTCTL_`.
+    /// With settings beside the usual ones; names are without `CERTCTL_`, `{port}` is the port that it listens on.
     fn start_with(settings: &[(&str, &str)]) -> Self {
         let settings = settings.iter().map(|(name, value)| (format!("CERTCTL_{name}"), (*value).to_owned())).collect();
         let dir = tempfile::Builder::new().prefix("cc").tempdir().expect("a temporary folder");
@@ -72,6 +74,8 @@ impl Server {
         std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).expect("chmod");
         let port = free_port();
         let settings: Vec<(String, String)> = settings;
+        let here = |(name, value): (String, String)| (name, value.replace("{port}", &port.to_string()));
+        let settings: Vec<(String, String)> = settings.into_iter().map(here).collect();
         let child = command(dir.path(), port).envs(settings.clone()).spawn().expect("the server starts");
         let server = Self { dir, port, child, settings };
         server.until_ready();

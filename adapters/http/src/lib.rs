@@ -14,6 +14,7 @@ mod jobs;
 mod metrics;
 pub mod openapi;
 mod owners;
+mod pages;
 mod pki;
 mod probes;
 mod profiles;

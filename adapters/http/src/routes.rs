@@ -7,6 +7,7 @@ pub fn all() -> Vec<Route> {
     let mut routes = Vec::new();
     routes.extend(crate::probes::routes());
     routes.extend(crate::auth::routes());
+    routes.extend(crate::pages::routes());
     routes.extend(crate::audit::routes());
     routes.extend(crate::pki::routes());
     routes.extend(crate::certificates::routes());

@@ -78,7 +78,13 @@ impl WebAuthn for RelyingParty {
         let known = keys(known)?.iter().map(|key| key.cred_id().clone()).collect();
         let begun = self.0.start_securitykey_registration(handle(actor_id), actor_id, name, Some(known), None, None);
         let (options, state) = begun.map_err(|error| not_good(&error))?;
-        ceremony(&options, &state)
+        let mut begun = ceremony(&options, &state)?;
+        // Browsers refuse the wish for credential protection (CTAP 2.1 section 12.1) beside mere preference of user
+        // verification, which a second factor has to be content with.
+        if let Some(extensions) = begun.options["publicKey"]["extensions"].as_object_mut() {
+            extensions.retain(|name, _| !name.ends_with("redentialProtectionPolicy"));
+        }
+        Ok(begun)
     }
 
     fn finish_registration(&self, state: &str, answer: &Value) -> Result<Registered, NotGood> {
@@ -89,6 +95,10 @@ impl WebAuthn for RelyingParty {
     }
 
     fn begin_authentication(&self, stored: &[SecurityKey]) -> Result<Ceremony, NotGood> {
+        // An empty list would ask for any key at all.
+        if stored.is_empty() {
+            return Err(NotGood("there is no key to ask".to_owned()));
+        }
         let begun = self.0.start_securitykey_authentication(&keys(stored)?);
         let (options, state) = begun.map_err(|error| not_good(&error))?;
         ceremony(&options, &state)
@@ -146,6 +156,8 @@ mod tests {
         let challenge = |ceremony: &Ceremony| ceremony.options["publicKey"]["challenge"].clone();
         assert_ne!(challenge(&one), challenge(&two));
         assert_eq!(one.options["publicKey"]["rp"]["id"], "pki.example.com");
+        assert_eq!(one.options["publicKey"]["authenticatorSelection"]["userVerification"], "preferred");
+        assert!(!one.options["publicKey"]["extensions"].to_string().contains("ProtectionPolicy"));
         for nonsense in [Value::Null, serde_json::json!({}), serde_json::json!({"id": "AQ", "type": "public-key"})] {
             assert!(party.finish_registration(&one.state, &nonsense).is_err(), "{nonsense}");
         }

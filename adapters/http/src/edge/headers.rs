@@ -7,12 +7,13 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 const ALWAYS: [(&str, &str); 4] = [
     ("x-frame-options", "DENY"),
     ("x-content-type-options", "nosniff"),
-    ("referrer-policy", "same-origin"),
+    (REFERRER, "same-origin"),
     (
         "permissions-policy",
         "accelerometer=(), camera=(), geolocation=(), microphone=(), payment=(), usb=(), interest-cohort=()",
     ),
 ];
+const REFERRER: &str = "referrer-policy";
 const POLICY: &str = "content-security-policy";
 
 /// The content security policy of a page whose inline style has this hash (CSP Level 3, "hash-source").
@@ -36,10 +37,12 @@ pub(super) struct Finish {
 }
 
 impl Finish {
-    /// Adds the headers; a policy that a page brought along stays.
+    /// Adds the headers; policies that a page brought along stay.
     pub(super) fn apply(&self, headers: &mut HeaderMap) {
         for (name, value) in ALWAYS {
-            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+            if name != REFERRER || !headers.contains_key(REFERRER) {
+                headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+            }
         }
         let mut set = |name: &'static str, value: &str| {
             if let Ok(value) = HeaderValue::from_str(value) {
