@@ -38,6 +38,7 @@ mod rate_limits;
 mod rbac;
 mod schema;
 mod secrets;
+mod sessions;
 mod soft_key;
 mod stats;
 mod status;
