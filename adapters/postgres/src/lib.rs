@@ -12,6 +12,7 @@ mod bulk;
 mod ca;
 mod certificates;
 mod error;
+mod first_admin;
 mod iam;
 mod issuers;
 mod jobs;

@@ -247,6 +247,11 @@ impl SessionStore for PgUnitOfWork {
         Ok(ids(&rows))
     }
 
+    async fn sid_known(&mut self, provider_id: &str, sid: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT FROM iam.sessions WHERE provider_id = $1 AND idp_sid = $2)";
+        Ok(self.query_one(sql, &[&provider_id, &sid]).await?.get(0))
+    }
+
     async fn revoke_sessions_by_sid(
         &mut self,
         provider_id: &str,

@@ -65,6 +65,7 @@ macro_rules! actions {
 actions! {
     BootstrapConsume = "bootstrap.consume", Auth, "api_key";
     BootstrapConsumeFailed = "bootstrap.consume_failed", Auth, "api_key";
+    BootstrapReopened = "bootstrap.reopened", Auth, "tenant";
     ApiKeyCreated = "api_key.created", Auth, "api_key";
     ApiKeyRotated = "api_key.rotated", Auth, "api_key";
     ApiKeyUpdated = "api_key.updated", Auth, "api_key";

@@ -31,6 +31,7 @@ pub trait Stores:
     + LoopRunStore
     + certctl_rbac::RbacStore
     + certctl_apikey::IamStore
+    + certctl_bootstrap::FirstAdminStore
     + certctl_session::SessionStore
     + certctl_breakglass::BreakglassStore
     + Send

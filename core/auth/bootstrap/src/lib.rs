@@ -1,10 +1,18 @@
-//! The first administrator: a one-shot token that works only while there is none.
+//! The first administrator, by a one-shot token or by a group of the identity provider, once for an installation.
+
+mod group;
+mod ports;
+mod reopen;
+
+pub use group::{AdminGroups, Newcomer, first_admin_by_group};
+pub use ports::FirstAdminStore;
+pub use reopen::reopen;
 
 use certctl_apikey::{IamStore, KeySource, NewKey, mint};
 use certctl_audit::{Action, AuditEvent, AuditLog};
-use certctl_kernel::{Actor, ActorType, DomainError, IdKind, RequestContext, Secret, Timestamp};
+use certctl_kernel::{Actor, ActorType, DomainError, IdKind, RequestContext, Secret, StoreError, Timestamp};
 use certctl_ports::{Ambient, Announcer, Change};
-use certctl_rbac::{ADMIN_ROLE, Scope};
+use certctl_rbac::{ADMIN_ROLE, AdminsUntil, RbacStore, Scope};
 use serde_json::json;
 
 /// Who is recorded as the actor of the bootstrap.
@@ -42,22 +50,35 @@ pub enum BootstrapError {
     Domain(#[from] DomainError),
 }
 
-impl From<certctl_kernel::StoreError> for BootstrapError {
-    fn from(error: certctl_kernel::StoreError) -> Self {
+impl From<StoreError> for BootstrapError {
+    fn from(error: StoreError) -> Self {
         Self::Domain(error.into())
     }
 }
 
+/// Whether nobody can become the first administrator any more: there was one, or somebody is one by other means. That
+/// all of them were removed since opens nothing by itself.
+pub(crate) async fn closed(
+    tx: &mut (impl RbacStore + FirstAdminStore + ?Sized),
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    Ok(tx.first_admin_at().await?.is_some() || tx.admins_until(now).await? != AdminsUntil::Nobody)
+}
+
 /// Whether the token would work now; false on any doubt.
-pub async fn available(tx: &mut (impl IamStore + ?Sized), token: Option<&Secret<String>>, now: Timestamp) -> bool {
-    token.is_some() && matches!(tx.working_admins(None, now).await, Ok(0))
+pub async fn available(
+    tx: &mut (impl IamStore + FirstAdminStore + ?Sized),
+    token: Option<&Secret<String>>,
+    now: Timestamp,
+) -> bool {
+    token.is_some() && matches!(closed(tx, now).await, Ok(false))
 }
 
 /// Makes the first administrator. Of several callers at once exactly one succeeds: the check and the insertion happen
 /// under one lock in one transaction. Whether an administrator exists is looked at before the token, so that nothing
 /// tells a right token from a wrong one afterwards.
 pub async fn consume(
-    tx: &mut (impl IamStore + AuditLog + Announcer + ?Sized),
+    tx: &mut (impl IamStore + FirstAdminStore + AuditLog + Announcer + ?Sized),
     ambient: &Ambient,
     context: &RequestContext,
     configured: Option<&Secret<String>>,
@@ -71,7 +92,7 @@ pub async fn consume(
     let token = configured.ok_or(BootstrapError::Closed)?;
     let now = ambient.now();
     tx.lock_identity().await?;
-    if tx.working_admins(None, now).await? > 0 {
+    if closed(tx, now).await? {
         return Err(BootstrapError::Closed);
     }
     if !token.matches(presented.as_bytes()) {
@@ -97,6 +118,7 @@ pub async fn consume(
     tx.insert_key(&key).await?;
     let actor = Actor::new(name, ActorType::APIKey);
     tx.add_grant(&actor, ADMIN_ROLE, &Scope::Global, "bootstrap", "bootstrap", None).await?;
+    tx.set_first_admin_at(Some(now)).await?;
     let details = json!({"actor_name": name, "role_id": ADMIN_ROLE});
     let event = AuditEvent::new(Action::BootstrapConsume, context, &key.id, details);
     tx.record(event.by(Actor::new(ACTOR, ActorType::System))).await?;

@@ -6,6 +6,7 @@ mod caller;
 mod csrf;
 mod expiry;
 mod explain;
+mod federated;
 mod grants;
 mod guard;
 mod permission;
@@ -21,6 +22,7 @@ pub use caller::{Caller, EffectivePermission, builtin_grants, effective_permissi
 pub use csrf::rotate_csrf;
 pub use expiry::{expire_grants, remove_demo_residue};
 pub use explain::{Deciding, Explain, Explanation, NearMiss, Obstacle, explain, explain_access};
+pub use federated::{FollowSignIn, follow_sign_in};
 pub use grants::{
     GrantRole, RevokeRole, check_actor, grant_role, guard_grant, list_grants, parse_scope, require_scope, revoke_role,
 };

@@ -82,6 +82,8 @@ pub trait SessionStore: Send {
         at: Timestamp,
         reason: RevokedReason,
     ) -> Result<Vec<Id>, StoreError>;
+    /// Whether a session, live or not, came from this session of the provider.
+    async fn sid_known(&mut self, provider_id: &str, sid: &str) -> Result<bool, StoreError>;
     /// Ends the live sessions that a provider names by `sid`, of `user_id` only when given; returns their ids.
     async fn revoke_sessions_by_sid(
         &mut self,
