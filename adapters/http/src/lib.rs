@@ -26,7 +26,7 @@ mod stats;
 mod targets;
 mod teams;
 
-pub use auth::{Bootstrap, Breakglass, KeyAuthenticator};
+pub use auth::{Bootstrap, Breakglass, KeyAuthenticator, Oidc, OidcSettings};
 pub use edge::server::{AppConfig, configure};
 pub use pki::StatusService;
 pub use state::{AppState, Backends, Hsts, HttpSettings, RateLimitSettings};

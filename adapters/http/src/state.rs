@@ -124,6 +124,8 @@ pub struct AppState {
     pub sessions: Option<Sessions>,
     /// What the emergency way in needs; absent where it is switched off.
     pub breakglass: Option<Breakglass>,
+    /// What signing in through providers needs; a server always has it, tests of the edge alone don't.
+    pub oidc: Option<crate::Oidc>,
     /// The request log, where one is kept.
     pub(crate) access_log: Option<AccessLog>,
 }
@@ -146,6 +148,7 @@ impl AppState {
             log: None,
             sessions: None,
             breakglass: None,
+            oidc: None,
             runtime_config: BTreeMap::new(),
             usage: PermissionUsage::default(),
             access_log: None,
@@ -197,6 +200,18 @@ impl AppState {
     pub fn with_sessions(mut self, sessions: Sessions) -> Self {
         self.sessions = Some(sessions);
         self
+    }
+
+    /// Lets people sign in through providers.
+    #[must_use]
+    pub fn with_oidc(mut self, oidc: crate::Oidc) -> Self {
+        self.oidc = Some(oidc);
+        self
+    }
+
+    /// What signing in through providers needs.
+    pub(crate) fn oidc(&self) -> Result<&crate::Oidc, ApiError> {
+        self.oidc.as_ref().ok_or_else(|| ApiError::internal("the application has no relying party"))
     }
 
     /// What signing in by sessions needs.

@@ -19,6 +19,7 @@ mod list_actors;
 mod list_keys;
 mod mappings;
 mod me;
+mod oidc;
 mod permissions;
 mod providers;
 mod roles;
@@ -31,6 +32,7 @@ mod users;
 pub use authenticator::KeyAuthenticator;
 pub use bootstrap::Bootstrap;
 pub use breakglass::Breakglass;
+pub use oidc::{Oidc, OidcSettings};
 
 /// The operations of this room.
 pub(crate) fn routes() -> Vec<Route> {
@@ -53,6 +55,7 @@ pub(crate) fn routes() -> Vec<Route> {
     routes.extend(roles::routes());
     routes.extend(grants::routes());
     routes.extend(sessions::routes());
+    routes.extend(oidc::routes());
     routes.extend(providers::routes());
     routes.extend(mappings::routes());
     routes.extend(users::routes());

@@ -56,7 +56,7 @@ impl Sessions {
     }
 
     /// Reads the keys again when a cookie names one that is not in memory, but not for every such cookie.
-    async fn meet(&self, db: &dyn Database, value: &str) {
+    pub(crate) async fn meet(&self, db: &dyn Database, value: &str) {
         let unknown = value.split('.').nth(2).is_some_and(|key_id| !self.keys.knows(key_id));
         let due = || {
             let mut read_at = self.read_at.lock().unwrap_or_else(PoisonError::into_inner);

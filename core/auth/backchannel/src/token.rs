@@ -94,7 +94,8 @@ pub fn check(
 ) -> Result<LogoutToken, Invalid> {
     let members = &token.claims;
     // Older providers write the generic type of any token.
-    let typed = |typ: &str| ["logout+jwt", "application/logout+jwt", "jwt"].iter().any(|ok| typ.eq_ignore_ascii_case(ok));
+    let typed =
+        |typ: &str| ["logout+jwt", "application/logout+jwt", "jwt"].iter().any(|ok| typ.eq_ignore_ascii_case(ok));
     if token.typ.as_deref().is_some_and(|typ| !typed(typ)) {
         return Err(Invalid::Type);
     }
@@ -160,7 +161,10 @@ mod tests {
     #[test]
     fn a_sound_token_names_whom_to_log_out() {
         let token = checked(Some("logout+jwt"), &json!({"sid": "x"})).expect("sound");
-        assert_eq!((token.jti.as_str(), token.subject.as_deref(), token.sid.as_deref()), ("j-1", Some("s-1"), Some("x")));
+        assert_eq!(
+            (token.jti.as_str(), token.subject.as_deref(), token.sid.as_deref()),
+            ("j-1", Some("s-1"), Some("x"))
+        );
         assert_eq!(checked(None, &json!({"sub": "absent", "sid": "x"})).expect("sound").subject, None);
         assert!(checked(Some("JWT"), &json!({})).is_ok());
     }

@@ -84,7 +84,8 @@ pub async fn admit(
     tx.lock_identity().await?;
     // Read once more: it may have been switched off, or changed, while the provider was asked.
     let provider = tx.provider(admission.provider_id).await?.filter(crate::Provider::usable);
-    let provider = provider.ok_or_else(|| refused(Failure::ProviderDisabled, "the provider was switched off meanwhile"))?;
+    let provider =
+        provider.ok_or_else(|| refused(Failure::ProviderDisabled, "the provider was switched off meanwhile"))?;
     let mapped = tx.mapped_roles(&provider.id, groups).await?;
     let mut roles: BTreeSet<(String, Scope)> = mapped.into_iter().map(|role| (role.role_id, role.scope)).collect();
     // Whether the person is of the hosted domain was looked at before.
@@ -118,15 +119,12 @@ pub async fn admit(
         sid: identity.sid.clone(),
         id_token: provider.rp_initiated_logout.then(|| id_token.clone()),
     };
-    let new = NewSession { actor: actor.clone(), way, source_ip: admission.source_ip, user_agent: admission.user_agent };
+    let new =
+        NewSession { actor: actor.clone(), way, source_ip: admission.source_ip, user_agent: admission.user_agent };
     let minted = create(tx, ambient, &door.maker, context, new).await?;
     let source = format!("{}{}", grant_source::OIDC, provider.id);
-    let follow = FollowSignIn {
-        actor: &actor,
-        source: &source,
-        roles: &roles,
-        expires_at: minted.session.absolute_expires_at,
-    };
+    let follow =
+        FollowSignIn { actor: &actor, source: &source, roles: &roles, expires_at: minted.session.absolute_expires_at };
     if follow_sign_in(tx, ambient, context, &follow).await? || first_admin {
         rotate_csrf(tx, ambient.now(), context, &actor, Some(&minted.session.id)).await?;
     }

@@ -91,8 +91,7 @@ pub async fn begin_sign_in(
     let registration = registration(provider, sealer)?;
     let id = ambient.id(IdKind::PreLogin);
     let pending = Pending::begin(ambient, &provider.id, return_to, command.source_ip, command.user_agent);
-    let request =
-        AuthorizationRequest { state: &pending.state, nonce: &pending.nonce, verifier: &pending.verifier };
+    let request = AuthorizationRequest { state: &pending.state, nonce: &pending.nonce, verifier: &pending.verifier };
     let url = party.authorization_url(&registration, &request).await?;
     Ok(Begun { sealed: pending.seal(sealer, &id)?, id, url })
 }

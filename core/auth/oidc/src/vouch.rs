@@ -6,8 +6,8 @@ use crate::{
     AtHashPolicy, Failure, GroupsError, GroupsOverage, Provider, ProviderError, Registration, RelyingParty,
     groups_at_all,
 };
-use certctl_kernel::{Secret, Timestamp};
-use certctl_ports::{SealError, Sealer};
+use certctl_kernel::Secret;
+use certctl_ports::{Ambient, SealError, Sealer};
 use certctl_secrets::SealedColumn;
 use serde_json::Value;
 use std::time::Duration;
@@ -120,7 +120,7 @@ pub struct Answer<'a> {
 /// Asks the provider and judges what it says, in the order of OpenID Connect Core section 3.1.3.7.
 pub async fn vouch(
     party: &dyn RelyingParty,
-    now: impl Fn() -> Timestamp + Send + Sync,
+    ambient: &Ambient,
     provider: &Provider,
     registration: &Registration,
     pending: &Pending,
@@ -143,7 +143,7 @@ pub async fn vouch(
         iat_window: u32::try_from(provider.iat_window_seconds).unwrap_or_default(),
         allowed_email_domains: &provider.allowed_email_domains,
         require_verified_email: provider.require_verified_email,
-        now: now(),
+        now: ambient.now(),
     };
     let identity = claims::check(&signed.claims, signed.algorithm, &expected).map_err(|failure| Refused {
         // Whose token it is counts only when it is one for us.

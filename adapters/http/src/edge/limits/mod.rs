@@ -31,6 +31,12 @@ const BREAKGLASS_PER_MINUTE: u32 = 5;
 const BREAKGLASS_ACTOR_PER_MINUTE: u32 = 10;
 /// Attempts at all emergency accounts in a minute.
 const BREAKGLASS_ALL_PER_MINUTE: u32 = 60;
+/// Sign-ins through providers that one address may begin, and end, in a minute.
+const SIGN_INS_PER_MINUTE: u32 = 60;
+/// Logout tokens of one address in a minute.
+const LOGOUTS_PER_MINUTE: u32 = 120;
+/// Logout tokens of one issuer in a minute.
+const LOGOUTS_OF_ISSUER_PER_MINUTE: u32 = 600;
 
 /// What happens when the count can't be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +76,14 @@ pub(crate) struct Limits {
     pub(crate) breakglass_all: Limiter,
     /// Failed enrolments of an address; always on.
     pub(crate) enrolment: Limiter,
+    /// Sign-ins that an address begins; always on.
+    pub(crate) oidc_login: Limiter,
+    /// Sign-ins that an address ends; always on.
+    pub(crate) oidc_callback: Limiter,
+    /// Logout tokens of an address; always on.
+    pub(crate) oidc_logout: Limiter,
+    /// Logout tokens of an issuer; always on.
+    pub(crate) oidc_logout_issuer: Limiter,
     /// Exports of a principal.
     pub(crate) export: Option<Limiter>,
     /// OCSP requests of an address.
@@ -103,6 +117,10 @@ impl Limits {
             breakglass_actor: limiter("breakglass_actor", Quota::per_minute(BREAKGLASS_ACTOR_PER_MINUTE), Refuse),
             breakglass_all: limiter("breakglass_all", Quota::per_minute(BREAKGLASS_ALL_PER_MINUTE), Refuse),
             enrolment: limiter("enrolment", Quota::per_minute(FAILURES_PER_MINUTE), Refuse),
+            oidc_login: limiter("oidc_login", Quota::per_minute(SIGN_INS_PER_MINUTE), Pass),
+            oidc_callback: limiter("oidc_callback", Quota::per_minute(SIGN_INS_PER_MINUTE), Pass),
+            oidc_logout: limiter("oidc_logout", Quota::per_minute(LOGOUTS_PER_MINUTE), Pass),
+            oidc_logout_issuer: limiter("oidc_logout_issuer", Quota::per_minute(LOGOUTS_OF_ISSUER_PER_MINUTE), Pass),
             export: some(settings.exports_per_hour).map(|n| limiter("export", Quota::per_hour(n), Refuse)),
             ocsp: some(settings.ocsp_per_minute).map(|n| limiter("ocsp", Quota::per_minute(n), Pass)),
         }
