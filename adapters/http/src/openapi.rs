@@ -118,9 +118,11 @@ pub fn document(routes: &[Route]) -> String {
         .paths(paths.build())
         .components(Some(components.build()))
         .build();
-    // Through a JSON value, whose maps are sorted, so that the committed file changes only when the API does.
+    // Through a JSON value with sorted maps, so that the committed file changes only when the API does. Whether maps
+    // are sorted by themselves depends on what else is in the build (serde_json's `preserve_order`).
     let mut value = serde_json::to_value(&document).unwrap_or(Value::Null);
     conventions::apply(&mut value);
+    value.sort_all_objects();
     let mut text = serde_json::to_string_pretty(&value).unwrap_or_default();
     text.push('\n');
     text

@@ -26,9 +26,13 @@ use openidconnect::{ClientId, EndSessionUrl, LogoutRequest, PostLogoutRedirectUr
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Microsoft Graph of the public cloud.
 pub const GRAPH: &str = "https://graph.microsoft.com";
+
+/// How long one request to a provider may take.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How certctl speaks with providers.
 pub struct Settings {
@@ -36,6 +40,8 @@ pub struct Settings {
     pub policy: OutboundPolicy,
     /// Where Microsoft Graph is; national clouds have their own.
     pub graph_url: String,
+    /// From the first octet of a request to the last of its answer.
+    pub timeout: Duration,
 }
 
 /// The relying party.
@@ -53,7 +59,7 @@ impl OidcClient {
 
     /// Asks another resolver.
     pub fn with_lookup(settings: Settings, ambient: Ambient, lookup: Arc<dyn Lookup>) -> Self {
-        let outbound = Outbound::new(settings.policy, lookup);
+        let outbound = Outbound::new(settings.policy, settings.timeout, lookup);
         Self { settings, outbound, cache: Cache::new(ambient) }
     }
 

@@ -17,8 +17,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use url::{Host, Url};
 
-/// From the first octet of a request to the last of its answer.
-const TIME: Duration = Duration::from_secs(10);
 /// Octets of an answer.
 const LARGEST: usize = 1024 * 1024;
 /// Clients with CA bundles of their own that are kept.
@@ -112,20 +110,21 @@ impl Resolve for GuardedResolver {
 pub(crate) struct Outbound {
     guard: Arc<Guard>,
     roots: RootCertStore,
+    time: Duration,
     /// By CA bundle; the empty one is the host's authorities.
     clients: Mutex<HashMap<String, reqwest::Client>>,
 }
 
 impl Outbound {
     /// Reads the authorities that this host believes; a host without any can still use bundles.
-    pub(crate) fn new(policy: OutboundPolicy, lookup: Arc<dyn Lookup>) -> Self {
+    pub(crate) fn new(policy: OutboundPolicy, time: Duration, lookup: Arc<dyn Lookup>) -> Self {
         let mut roots = RootCertStore::empty();
         let found = rustls_native_certs::load_native_certs();
         for error in &found.errors {
             tracing::warn!(%error, "an authority of this host can't be read");
         }
         roots.add_parsable_certificates(found.certs);
-        Self { guard: Arc::new(Guard { policy, lookup }), roots, clients: Mutex::default() }
+        Self { guard: Arc::new(Guard { policy, lookup }), roots, time, clients: Mutex::default() }
     }
 
     /// Judges a URL by what it says itself, without asking anybody.
@@ -158,7 +157,7 @@ impl Outbound {
             return Ok(client.clone());
         }
         let roots = if ca_bundle_pem.is_empty() { self.roots.clone() } else { bundle(ca_bundle_pem)? };
-        let client = build(roots, GuardedResolver(Arc::clone(&self.guard)))?;
+        let client = build(roots, self.time, GuardedResolver(Arc::clone(&self.guard)))?;
         if clients.len() >= MOST_CLIENTS {
             clients.clear();
         }
@@ -250,7 +249,7 @@ fn bundle(pem: &str) -> Result<RootCertStore, OutboundError> {
     if roots.is_empty() { Err(unreadable("holds no certificate".to_owned())) } else { Ok(roots) }
 }
 
-fn build(roots: RootCertStore, resolver: GuardedResolver) -> Result<reqwest::Client, OutboundError> {
+fn build(roots: RootCertStore, time: Duration, resolver: GuardedResolver) -> Result<reqwest::Client, OutboundError> {
     let fault = |error: String| OutboundError::Configuration(format!("the client can't be made: {error}"));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = ClientConfig::builder_with_provider(provider)
@@ -265,8 +264,8 @@ fn build(roots: RootCertStore, resolver: GuardedResolver) -> Result<reqwest::Cli
         .redirect(redirect::Policy::none())
         .retry(reqwest::retry::never())
         .dns_resolver(resolver)
-        .timeout(TIME)
-        .connect_timeout(TIME)
+        .timeout(time)
+        .connect_timeout(time)
         .pool_idle_timeout(Duration::from_secs(30))
         .pool_max_idle_per_host(4)
         .user_agent(concat!("certctl/", env!("CARGO_PKG_VERSION")))
@@ -284,7 +283,7 @@ fn failed(what: &str, error: &reqwest::Error) -> OutboundError {
         cause = inner;
     }
     let text = if error.is_timeout() {
-        format!("{what} did not answer within {} seconds", TIME.as_secs())
+        format!("{what} did not answer in time")
     } else if error.is_connect() {
         format!("{what} can't be connected to: {cause}")
     } else {
@@ -310,7 +309,11 @@ mod tests {
     }
 
     fn outbound(answers: Vec<Vec<&'static str>>) -> Outbound {
-        Outbound::new(OutboundPolicy::default(), Arc::new(Scripted(answers, AtomicUsize::new(0))))
+        Outbound::new(
+            OutboundPolicy::default(),
+            Duration::from_secs(1),
+            Arc::new(Scripted(answers, AtomicUsize::new(0))),
+        )
     }
 
     fn url(text: &str) -> Url {

@@ -24,24 +24,24 @@ const FLUSH: Duration = Duration::from_secs(10);
 /// not have is empty, `false` or `0`.
 pub(crate) fn runtime_config(config: &Config) -> BTreeMap<&'static str, String> {
     let flag = |on: bool| on.to_string();
-    let absent = String::new;
     let same_site = match config.sessions.same_site {
         SameSite::Lax => "Lax",
         SameSite::Strict => "Strict",
     };
+    let admin_groups = &config.oidc.admin_groups;
     BTreeMap::from([
         ("CERTCTL_AUTH_TYPE", config.auth_type.to_owned()),
         ("CERTCTL_SESSION_SAMESITE", same_site.to_owned()),
-        ("CERTCTL_OIDC_BCL_MAX_AGE_SECONDS", absent()),
-        ("CERTCTL_OIDC_PRELOGIN_REQUIRE_UA", flag(false)),
-        ("CERTCTL_OIDC_PRELOGIN_REQUIRE_IP", flag(false)),
+        ("CERTCTL_OIDC_BCL_MAX_AGE_SECONDS", config.oidc.logout_max_age.whole_seconds().to_string()),
+        ("CERTCTL_OIDC_PRELOGIN_REQUIRE_UA", flag(config.oidc.binding.user_agent)),
+        ("CERTCTL_OIDC_PRELOGIN_REQUIRE_IP", flag(config.oidc.binding.source_ip)),
         ("CERTCTL_BREAKGLASS_ENABLED", flag(config.breakglass.enabled)),
         ("CERTCTL_BREAKGLASS_LOCKOUT_THRESHOLD", config.breakglass.lockout_threshold.to_string()),
         ("CERTCTL_DEMO_MODE_ACK", flag(config.demo)),
         ("CERTCTL_TRUSTED_PROXIES_COUNT", config.trusted_proxies.count().to_string()),
         ("CERTCTL_BOOTSTRAP_TOKEN_SET", flag(config.bootstrap_token.is_some())),
-        ("CERTCTL_BOOTSTRAP_OIDC_PROVIDER_ID", absent()),
-        ("CERTCTL_BOOTSTRAP_ADMIN_GROUPS_COUNT", "0".to_owned()),
+        ("CERTCTL_BOOTSTRAP_OIDC_PROVIDER_ID", admin_groups.provider_id.clone().unwrap_or_default()),
+        ("CERTCTL_BOOTSTRAP_ADMIN_GROUPS_COUNT", admin_groups.groups.len().to_string()),
     ])
 }
 

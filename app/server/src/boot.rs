@@ -12,6 +12,7 @@ use certctl_kernel::{DomainError, RequestContext, Secret, StoreError};
 use certctl_ports::{Ambient, Sealer};
 use certctl_postgres::{ConnectError, MigrationStatus, Postgres};
 use certctl_private_postgres::PrivatePostgres;
+use certctl_rbac::AdminsUntil;
 use certctl_system::{Keyring, KeyringError, MasterKey, Strength, SystemClock, SystemRandom};
 use certctl_unit_of_work::Database as _;
 use serde_json::json;
@@ -52,6 +53,11 @@ pub(crate) enum BootError {
     DemoResidue(usize),
     #[error(transparent)]
     Secrets(#[from] certctl_secrets::Unreadable),
+    #[error(
+        "CERTCTL_BOOTSTRAP_ADMIN_GROUPS is set and there are several identity providers: name the one whose groups \
+         count with CERTCTL_BOOTSTRAP_OIDC_PROVIDER_ID"
+    )]
+    AdminGroupsOfWhom,
     #[error("sessions: {0}")]
     SessionKeys(certctl_session::SessionError),
     #[error("the local CA can't be used: {0}")]
@@ -201,9 +207,10 @@ async fn prepare(config: &Config, database: &Postgres, ambient: &Ambient) -> Res
         tracing::warn!(name, "the roles of an environment key were changed by an administrator; they stand");
     }
     crate::access::look_for_demo_residue(config, database).await?;
-    if !config.auth_none && config.named_keys.is_empty() && config.bootstrap_token.is_none() {
+    let becomes_one = config.bootstrap_token.is_some() || !config.oidc.admin_groups.groups.is_empty();
+    if !config.auth_none && config.named_keys.is_empty() && !becomes_one {
         let mut unit = database.read().await?;
-        if unit.stores().working_admins(None, ambient.now()).await? == 0 {
+        if unit.stores().admins_until(ambient.now()).await? == AdminsUntil::Nobody {
             return Err(BootError::NobodyCanSignIn);
         }
     }

@@ -45,6 +45,12 @@ pub(crate) enum Command {
         after_help = "Example:\n  certctl-server tls ca > ca.pem && curl --cacert ca.pem https://localhost:8443/health"
     )]
     Tls(TlsCommand),
+    /// Who gets in.
+    #[command(
+        subcommand,
+        after_help = "Example:\n  certctl-server auth reopen-bootstrap\n\nWorks beside a running server."
+    )]
+    Auth(AuthCommand),
     /// Encryption keys.
     #[command(
         subcommand,
@@ -146,6 +152,13 @@ pub(crate) struct Migrate {
     /// Only tell: exit 0 when current, 3 when migrations are pending, 1 on error.
     #[arg(long, visible_alias = "dry-run")]
     pub(crate) check: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum AuthCommand {
+    /// Let a first administrator be made once more, by CERTCTL_BOOTSTRAP_TOKEN or CERTCTL_BOOTSTRAP_ADMIN_GROUPS, when
+    /// all administrators are gone.
+    ReopenBootstrap,
 }
 
 #[derive(Subcommand)]

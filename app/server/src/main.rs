@@ -13,6 +13,7 @@ mod database;
 mod local_issuer;
 mod logging;
 mod metrics;
+mod oidc;
 mod retention;
 mod scheduler;
 mod secrets;
@@ -22,7 +23,7 @@ mod tls;
 
 use certctl_postgres::MigrationStatus;
 use clap::Parser as _;
-use commands::{Cli, Command, DbCommand, KeysCommand, SecretsCommand, Serve, TlsCommand};
+use commands::{AuthCommand, Cli, Command, DbCommand, KeysCommand, SecretsCommand, Serve, TlsCommand};
 use config::Config;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -64,6 +65,10 @@ fn main() -> ExitCode {
                 logging::start("warn", config.log_json);
                 actix_web::rt::System::new().block_on(breakglass::run(&config, &command))
             }
+            Err(()) => ExitCode::FAILURE,
+        },
+        Command::Auth(AuthCommand::ReopenBootstrap) => match typed() {
+            Ok(config) => actix_web::rt::System::new().block_on(oidc::reopen_bootstrap(&config)),
             Err(()) => ExitCode::FAILURE,
         },
         Command::Tls(TlsCommand::Ca) => print_ca(&raw),

@@ -3,7 +3,7 @@
 use crate::boot::{self, BootError, Parts};
 use crate::config::Config;
 use crate::scheduler::Scheduler;
-use crate::{access, audit_log, breakglass, local_issuer, retention, sessions, tls};
+use crate::{access, audit_log, breakglass, local_issuer, oidc, retention, sessions, tls};
 use actix_web::HttpServer;
 use actix_web::dev::ServerHandle;
 use certctl_agents::{EnrolmentToken, FleetSettings, agent_offline_sweep};
@@ -113,6 +113,7 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
         .with(backends)
         .with_log(Arc::clone(&parts.log))
         .with_sessions(sessions::open(config, database.as_ref(), &parts.ambient, Arc::clone(&parts.sealer)).await?)
+        .with_oidc(oidc::open(config, database.as_ref(), &parts.ambient, parts.sealer.as_ref()).await?)
         .showing(access::runtime_config(config))
         .with_access_log(access_log);
     if let Some(breakglass) = breakglass::open(config, database.as_ref()).await? {
@@ -364,6 +365,9 @@ async fn hear_changes(database: Postgres, app: AppConfig) {
 fn hear(app: &AppConfig, change: &Change) {
     if *change == Change::Access {
         app.state.access.forget();
+    }
+    if let Change::IdentityProvider(id) = change {
+        oidc::forget(app, id);
     }
     if let Ok(status) = app.state.status() {
         status.on_change(change);

@@ -3,8 +3,12 @@
 use crate::support::TestDatabase;
 use actix_web::http::Method;
 use actix_web::test::TestRequest;
-use certctl_http::{AppConfig, AppState, Bootstrap, HttpSettings, KeyAuthenticator};
+use certctl_bootstrap::AdminGroups;
+use certctl_http::{AppConfig, AppState, Bootstrap, HttpSettings, KeyAuthenticator, Oidc, OidcSettings};
 use certctl_kernel::Secret;
+use certctl_oidc::{BrowserBinding, OutboundPolicy};
+use certctl_oidc_rp::{GRAPH, OidcClient, Settings, TIMEOUT};
+use certctl_user::SubjectPepper;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +44,32 @@ pub fn config_with(db: &TestDatabase, more: impl FnOnce(AppState) -> AppState) -
     let database = Arc::new(db.postgres.clone());
     let authenticator = Arc::new(KeyAuthenticator::new(database.clone(), db.ambient.clone()));
     let bootstrap = Bootstrap::new(Some(Secret::new(TOKEN.to_owned())));
-    AppConfig::new(more(AppState::new(database, authenticator, db.ambient.clone(), settings)), bootstrap)
+    let state = AppState::new(database, authenticator, db.ambient.clone(), settings).with_oidc(relying_party(db));
+    AppConfig::new(more(state), bootstrap)
+}
+
+/// Signing in through providers as it is set up by default, but on this machine.
+pub fn oidc_settings() -> OidcSettings {
+    OidcSettings {
+        binding: BrowserBinding { user_agent: true, source_ip: true },
+        admin_groups: AdminGroups::default(),
+        policy: OutboundPolicy::default(),
+        logout_max_age: time::Duration::minutes(1),
+        name_groups: true,
+    }
+}
+
+/// The key that people are recognised by.
+pub const PEPPER: [u8; 32] = [9; 32];
+
+fn relying_party(db: &TestDatabase) -> Oidc {
+    let settings = oidc_settings();
+    let client = Settings { policy: settings.policy, graph_url: GRAPH.to_owned(), timeout: TIMEOUT };
+    Oidc {
+        party: Arc::new(OidcClient::new(client, db.ambient.clone())),
+        settings,
+        pepper: SubjectPepper::new(Secret::new(PEPPER)),
+    }
 }
 
 /// The edge as a service: `edge!(db)`. A macro, because its type can't be named.

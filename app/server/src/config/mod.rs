@@ -18,9 +18,13 @@ pub(crate) use source::{Problem, Raw, collect};
 pub(crate) use values::duration;
 
 use certctl_audit_log::VerifierKey;
+use certctl_bootstrap::AdminGroups;
 use certctl_http::Hsts;
+use certctl_http::OidcSettings;
 use certctl_http::edge::TrustedProxies;
+use certctl_kernel::IdKind;
 use certctl_kernel::Secret;
+use certctl_oidc::{BrowserBinding, OutboundPolicy};
 use certctl_session::{SameSite, SessionSettings};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -74,6 +78,8 @@ pub(crate) struct Config {
     pub(crate) session_key_retention: Duration,
     pub(crate) session_key_rotation: Duration,
     pub(crate) session_gc_interval: Duration,
+    pub(crate) oidc: OidcSettings,
+    pub(crate) oidc_graph_url: String,
     pub(crate) demo_residual_strict: bool,
     pub(crate) named_keys: Vec<NamedKey>,
     pub(crate) bootstrap_token: Option<Secret<String>>,
@@ -196,6 +202,8 @@ impl Config {
             session_key_retention,
             session_key_rotation: r.duration("SESSION_SIGNING_KEY_ROTATION"),
             session_gc_interval: r.duration("SESSION_GC_INTERVAL"),
+            oidc: oidc(&mut r),
+            oidc_graph_url: graph_url(&mut r),
             demo_residual_strict: r.flag("DEMO_MODE_RESIDUAL_STRICT"),
             named_keys,
             bootstrap_token,
@@ -314,6 +322,34 @@ fn sessions(r: &mut Reader<'_>) -> (SessionSettings, Duration) {
         same_site: if r.choice("SESSION_SAMESITE") == "Strict" { SameSite::Strict } else { SameSite::Lax },
     };
     (settings, retention)
+}
+
+/// How people sign in through identity providers.
+fn oidc(r: &mut Reader<'_>) -> OidcSettings {
+    let provider_id = r.text("BOOTSTRAP_OIDC_PROVIDER_ID");
+    if !provider_id.is_empty() && IdKind::check_supplied(&provider_id).is_err() {
+        r.problem("BOOTSTRAP_OIDC_PROVIDER_ID", "must be the id of an identity provider");
+    }
+    OidcSettings {
+        binding: BrowserBinding {
+            user_agent: r.flag("OIDC_PRELOGIN_REQUIRE_UA"),
+            source_ip: r.flag("OIDC_PRELOGIN_REQUIRE_IP"),
+        },
+        admin_groups: AdminGroups {
+            groups: r.list("BOOTSTRAP_ADMIN_GROUPS"),
+            provider_id: (!provider_id.is_empty()).then_some(provider_id),
+        },
+        policy: OutboundPolicy {
+            block_private: r.flag("BLOCK_RFC1918_OUTBOUND"),
+            allow_loopback: r.flag("OIDC_ALLOW_LOOPBACK"),
+        },
+        logout_max_age: time::Duration::seconds(r.number("OIDC_BCL_MAX_AGE_SECONDS")),
+        name_groups: r.flag("OIDC_AUDIT_GROUP_NAMES"),
+    }
+}
+
+fn graph_url(r: &mut Reader<'_>) -> String {
+    r.origin("OIDC_GRAPH_URL").unwrap_or_default()
 }
 
 fn named_keys(r: &mut Reader<'_>, demo: bool) -> Vec<NamedKey> {

@@ -4,7 +4,7 @@ use super::input::Input;
 use super::{ProviderBody, sealer};
 use crate::edge::{ApiError, Cx, JsonBody, QueryParams, Reply};
 use actix_web::HttpResponse;
-use certctl_oidc::{OutboundPolicy, check_new_provider, create_provider};
+use certctl_oidc::{check_new_provider, create_provider};
 
 /// Makes a provider.
 #[utoipa::path(
@@ -15,7 +15,7 @@ pub(crate) async fn handler(cx: Cx, mut params: QueryParams, body: JsonBody<Inpu
     let (caller, sealer) = (cx.caller()?, sealer(&cx)?);
     let _skip = params.flag("skip_check")?;
     params.finish()?;
-    let (settings, policy) = (body.value.settings(), OutboundPolicy::default());
+    let (settings, policy) = (body.value.settings(), cx.state().oidc()?.settings.policy);
     check_new_provider(cx.ambient(), caller, &settings, policy)?;
     cx.change(&body.digest, async |tx| {
         let made = create_provider(tx, cx.ambient(), sealer, caller, &settings, policy).await?;

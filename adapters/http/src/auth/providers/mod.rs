@@ -3,7 +3,7 @@
 use crate::edge::{ApiError, BodyDigest, Cx, Gate, PageBody, QueryParams, Reply, Route};
 use actix_web::HttpResponse;
 use certctl_kernel::{ListQuery, Page, Timestamp, timestamp};
-use certctl_oidc::{EditProvider, OutboundPolicy, Provider, ProviderSettings, update_provider};
+use certctl_oidc::{EditProvider, Provider, ProviderSettings, update_provider};
 use certctl_ports::Sealer;
 use certctl_rbac::Permission;
 use serde::Serialize;
@@ -160,7 +160,7 @@ async fn edit(
     let _skip = params.flag("skip_check")?;
     params.finish()?;
     let command = EditProvider { id: cx.path("id")?, expected_version: cx.expected_version()?, settings };
-    let policy = OutboundPolicy::default();
+    let policy = cx.state().oidc()?.settings.policy;
     cx.change(digest, async |tx| {
         let changed = update_provider(tx, cx.ambient(), sealer, caller, &command, policy).await?;
         let (updated_at, version) = (changed.updated_at, changed.row_version);
