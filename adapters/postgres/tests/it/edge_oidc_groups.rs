@@ -20,7 +20,7 @@ async fn with_admin_groups(groups: &[&str], provider: Option<&str>) -> Lab {
     Lab::with(settings, SameSite::Lax).await
 }
 
-async fn groups(lab: &Lab, subject: &str, groups: &Value) {
+fn groups(lab: &Lab, subject: &str, groups: &Value) {
     lab.idp.script(|script| script.claims = json!({"sub": subject, "groups": groups}));
 }
 
@@ -28,10 +28,10 @@ async fn groups(lab: &Lab, subject: &str, groups: &Value) {
 async fn gm_01_claims_that_are_no_groups_are_refused() {
     let lab = Lab::new().await;
     for value in [json!("absent"), json!(null), json!(true), json!(7), json!({"a": 1}), json!(["eng", 7]), json!([])] {
-        groups(&lab, "subject-1", value).await;
+        groups(&lab, "subject-1", &value);
         lab.refused("groups_missing").await;
     }
-    groups(&lab, "subject-1", json!("eng")).await;
+    groups(&lab, "subject-1", &json!("eng"));
     assert!(lab.sign_in().await.signed_in(), "one text is one group");
 }
 
@@ -62,7 +62,7 @@ async fn gm_02_gm_13_paths_are_followed_as_they_are_written() {
 async fn gm_03_group_names_are_compared_by_the_letter() {
     let lab = Lab::new().await;
     for name in ["Eng", "/eng", "eng ", "\u{435}ng", "engx"] {
-        groups(&lab, "subject-1", json!([name])).await;
+        groups(&lab, "subject-1", &json!([name]));
         lab.refused("unmapped_groups").await;
     }
     assert_eq!(lab.count("SELECT count(*) FROM iam.users").await, 0, "W37: a refused sign-in leaves no person");
@@ -71,7 +71,7 @@ async fn gm_03_group_names_are_compared_by_the_letter() {
 #[tokio::test]
 async fn gm_04_userinfo_is_asked_where_that_is_switched_on() {
     let lab = Lab::new().await;
-    groups(&lab, "subject-1", json!([])).await;
+    groups(&lab, "subject-1", &json!([]));
     lab.refused("groups_missing").await;
     assert_eq!(lab.idp.hits("/userinfo"), 0);
     lab.execute("UPDATE iam.oidc_providers SET fetch_userinfo = true").await;
@@ -103,7 +103,7 @@ async fn gm_06_gm_12_roles_follow_the_groups_at_each_sign_in_and_nothing_else() 
     let lab = Lab::new().await;
     lab.map("op-1", "audit", "r-auditor").await;
     lab.map("op-1", "view", "r-viewer").await;
-    groups(&lab, "subject-1", json!(["eng", "audit", "unknown"])).await;
+    groups(&lab, "subject-1", &json!(["eng", "audit", "unknown"]));
     let first = lab.sign_in().await;
     assert!(first.signed_in());
     assert_eq!(lab.held().await, ["r-auditor", "r-operator"]);
@@ -113,13 +113,13 @@ async fn gm_06_gm_12_roles_follow_the_groups_at_each_sign_in_and_nothing_else() 
          VALUES ('gra-manual', 'User', '{actor}', 'r-agent', 'global', 'manual', 'test', now())"
     ))
     .await;
-    groups(&lab, "subject-1", json!(["view"])).await;
+    groups(&lab, "subject-1", &json!(["view"]));
     assert!(lab.sign_in().await.signed_in());
     assert_eq!(lab.held().await, ["r-agent", "r-viewer"], "what a person gave by hand stays");
     let session = first.cookie(SESSION).expect("a session");
     let me = lab.here.as_signed_in("/api/v1/auth/me", session).await;
     assert!(!me.body.contains("r-operator"), "the older session lost it at once: {me:?}");
-    groups(&lab, "subject-1", json!(["unknown"])).await;
+    groups(&lab, "subject-1", &json!(["unknown"]));
     lab.refused("unmapped_groups").await;
     assert_eq!(lab.held().await, ["r-agent", "r-viewer"], "a refused sign-in changes nothing");
     let told = lab
@@ -131,14 +131,14 @@ async fn gm_06_gm_12_roles_follow_the_groups_at_each_sign_in_and_nothing_else() 
 #[tokio::test]
 async fn gm_07_groups_without_a_role_are_named_or_hashed() {
     let lab = Lab::new().await;
-    groups(&lab, "subject-1", json!(["renamed"])).await;
+    groups(&lab, "subject-1", &json!(["renamed"]));
     lab.refused("unmapped_groups").await;
     let query = "SELECT details->>'groups' FROM audit.events WHERE action = 'auth.oidc_login_unmapped_groups'";
     assert_eq!(lab.texts(query).await, ["[\"renamed\"]"]);
     let mut settings = settings();
     settings.name_groups = false;
     let lab = Lab::with(settings, SameSite::Lax).await;
-    groups(&lab, "subject-1", json!(["renamed"])).await;
+    groups(&lab, "subject-1", &json!(["renamed"]));
     lab.refused("unmapped_groups").await;
     let told = lab.texts(query).await;
     assert!(told[0].contains("sha256:") && !told[0].contains("renamed"), "{told:?}");
@@ -148,10 +148,10 @@ async fn gm_07_groups_without_a_role_are_named_or_hashed() {
 async fn gm_11_too_many_groups_are_refused() {
     let lab = Lab::new().await;
     let many: Vec<String> = (0..10_000).map(|n| format!("group-{n}")).collect();
-    groups(&lab, "subject-1", json!(many)).await;
+    groups(&lab, "subject-1", &json!(many));
     lab.refused("groups_overage").await;
     let vast: Vec<String> = (0..100_000).map(|n| format!("group-{n}")).collect();
-    groups(&lab, "subject-1", json!(vast)).await;
+    groups(&lab, "subject-1", &json!(vast));
     lab.refused("token_exchange_failed").await;
 }
 
@@ -171,7 +171,7 @@ async fn a_provider_without_groups_gives_its_default_role_within_the_hosted_doma
 #[tokio::test]
 async fn ic_01_ic_02_a_provider_gives_what_its_mappings_say_at_that_moment() {
     let lab = Lab::new().await;
-    groups(&lab, "subject-1", json!(["eng", "admins", "r-admin"])).await;
+    groups(&lab, "subject-1", &json!(["eng", "admins", "r-admin"]));
     assert!(lab.sign_in().await.signed_in());
     assert_eq!(lab.held().await, ["r-operator"]);
     lab.execute("DELETE FROM iam.group_role_mappings").await;
@@ -232,7 +232,7 @@ async fn a_person_who_was_shut_out_stays_out_and_two_first_sign_ins_make_one_per
 async fn br_01_br_10_br_11_the_first_member_of_the_group_is_the_administrator_and_nobody_after() {
     let lab = with_admin_groups(&["everyone"], None).await;
     for subject in ["ada", "bob", "eve"] {
-        groups(&lab, subject, json!(["everyone", "eng"])).await;
+        groups(&lab, subject, &json!(["everyone", "eng"]));
         assert!(lab.sign_in().await.signed_in(), "{subject}");
     }
     assert_eq!(lab.held().await, ["r-admin", "r-operator", "r-operator", "r-operator"]);
@@ -246,12 +246,12 @@ async fn br_01_br_10_br_11_the_first_member_of_the_group_is_the_administrator_an
 #[tokio::test]
 async fn a_first_administrator_needs_no_mapping_and_keeps_the_role_without_a_session() {
     let lab = with_admin_groups(&["pki-admins"], None).await;
-    groups(&lab, "ada", json!(["pki-admins"])).await;
+    groups(&lab, "ada", &json!(["pki-admins"]));
     let outcome = lab.sign_in().await;
     assert!(outcome.signed_in(), "{outcome:?}");
     let ends = "SELECT count(*) FROM iam.grants WHERE role_id = 'r-admin' AND expires_at IS NULL";
     assert_eq!(lab.count(ends).await, 1);
-    groups(&lab, "bob", json!(["pki-admins"])).await;
+    groups(&lab, "bob", &json!(["pki-admins"]));
     lab.refused("unmapped_groups").await;
 }
 
@@ -285,14 +285,14 @@ async fn br_02_of_two_at_once_on_two_replicas_one_becomes_it() {
 #[tokio::test]
 async fn br_03_br_04_another_provider_or_another_group_makes_nobody() {
     let lab = with_admin_groups(&["admins"], Some("op-2")).await;
-    groups(&lab, "ada", json!(["admins", "eng"])).await;
+    groups(&lab, "ada", &json!(["admins", "eng"]));
     assert!(lab.sign_in().await.signed_in());
     assert_eq!(lab.held().await, ["r-operator"]);
     let lab = with_admin_groups(&[" admins ", "x"], None).await;
-    groups(&lab, "ada", json!(["Admins", "eng"])).await;
+    groups(&lab, "ada", &json!(["Admins", "eng"]));
     assert!(lab.sign_in().await.signed_in());
     assert_eq!(lab.held().await, ["r-operator"]);
-    groups(&lab, "ada", json!(["admins", "eng"])).await;
+    groups(&lab, "ada", &json!(["admins", "eng"]));
     assert!(lab.sign_in().await.signed_in());
     assert_eq!(lab.held().await, ["r-admin", "r-operator"], "the list is trimmed");
 }
@@ -306,7 +306,7 @@ async fn br_05_the_demo_principal_is_no_administrator() {
          VALUES ('gra-demo', 'Anonymous', 'actor-demo-anon', 'r-admin', 'global', 'manual', 'test', now())",
     )
     .await;
-    groups(&lab, "ada", json!(["admins"])).await;
+    groups(&lab, "ada", &json!(["admins"]));
     assert!(lab.sign_in().await.signed_in());
     assert_eq!(lab.held().await, ["r-admin"]);
 }
@@ -314,7 +314,7 @@ async fn br_05_the_demo_principal_is_no_administrator() {
 #[tokio::test]
 async fn br_06_a_failure_refuses_the_sign_in_and_leaves_nothing() {
     let lab = with_admin_groups(&["admins"], None).await;
-    groups(&lab, "ada", json!(["admins", "eng"])).await;
+    groups(&lab, "ada", &json!(["admins", "eng"]));
     lab.execute(
         "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'broken'; END $$; \
          CREATE TRIGGER fail BEFORE INSERT ON iam.grants FOR EACH ROW EXECUTE FUNCTION fail()",
@@ -336,7 +336,7 @@ async fn br_07_br_08_one_way_closes_the_other_and_neither_opens_again_by_itself(
         let body = json!({"token": TOKEN, "actor_name": name});
         lab.here.call(Method::POST, "/api/v1/auth/bootstrap", "", Some(body)).await.status
     };
-    groups(&lab, "ada", json!(["admins", "eng"])).await;
+    groups(&lab, "ada", &json!(["admins", "eng"]));
     assert!(lab.sign_in().await.signed_in());
     assert_eq!(bootstrap("admin").await, 410);
     lab.execute("DELETE FROM iam.grants WHERE role_id = 'r-admin'").await;
