@@ -14,6 +14,7 @@ mod local_issuer;
 mod logging;
 mod metrics;
 mod oidc;
+mod people;
 mod retention;
 mod scheduler;
 mod secrets;

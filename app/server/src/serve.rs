@@ -3,7 +3,7 @@
 use crate::boot::{self, BootError, Parts};
 use crate::config::Config;
 use crate::scheduler::Scheduler;
-use crate::{access, audit_log, breakglass, local_issuer, oidc, retention, sessions, tls};
+use crate::{access, audit_log, breakglass, local_issuer, oidc, people, retention, sessions, tls};
 use actix_web::HttpServer;
 use actix_web::dev::ServerHandle;
 use certctl_agents::{EnrolmentToken, FleetSettings, agent_offline_sweep};
@@ -167,6 +167,7 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
     let reporting = tokio::spawn(report(app.clone(), Arc::clone(&database)));
     let mut loops = start_loops(config, &scheduler, &app);
     loops.extend(sessions::start_loops(config, &scheduler, &parts.sealer));
+    loops.push(people::start_retention(config, &scheduler));
     let usage = access::write_usage_down(parts.database.clone(), app.clone(), scheduler.stopping.clone());
     loops.push(tokio::spawn(usage));
     let reloading = tokio::spawn(watch_pair(Arc::clone(&parts.pair), Arc::clone(&database), parts.ambient.clone()));

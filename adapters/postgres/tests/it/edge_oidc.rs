@@ -2,10 +2,13 @@
 
 use crate::edge::{TOKEN, send};
 use crate::oidc::with_catalogue;
+use crate::relying_party::Scripted;
 use crate::secrets::{NEW, OLD, ring};
 use crate::support::{START, TestDatabase};
 use crate::users::{signed_in, told};
-use certctl_http::{AppConfig, Backends};
+use certctl_bootstrap::AdminGroups;
+use certctl_http::{AppConfig, Backends, Oidc, OidcSettings};
+use certctl_oidc::{BrowserBinding, OutboundPolicy};
 use certctl_ports::Sealer as _;
 use certctl_secrets::SealedColumn;
 use data_encoding::BASE64;
@@ -24,8 +27,16 @@ fn text(value: &Value) -> String {
 /// The edge's settings with what seals.
 fn sealing(db: &TestDatabase) -> AppConfig {
     let keyring = Arc::new(ring(&[("k1", OLD)]));
+    let settings = OidcSettings {
+        binding: BrowserBinding { user_agent: true, source_ip: true },
+        admin_groups: AdminGroups { groups: Vec::new(), provider_id: None },
+        policy: OutboundPolicy::default(),
+        logout_max_age: Duration::MINUTE,
+        name_groups: true,
+    };
+    let oidc = Oidc { party: Arc::new(Scripted::default()), settings, pepper: crate::users::pepper() };
     crate::edge::config_with(db, |state| {
-        state.with(Backends {
+        state.with_oidc(oidc).with(Backends {
             issuers: Arc::new(crate::ca::registry(&db.ambient, &crate::ca::sealer())),
             sealer: keyring,
             keys: Arc::new(certctl_signers::RingKeys::new()),
@@ -618,4 +629,127 @@ async fn a_role_that_nothing_gives_any_more_ends_with_its_mapping() {
     assert_eq!(session.query_one(manual, &[]).await.expect("a count").get::<_, i64>(0), 4, "others stay");
     let (_, trail) = send!(edge, GET "/api/v1/audit?resource_type=group_role_mapping", Some(&admin));
     assert_eq!(trail["data"][0]["details"]["ended_grants"], json!(2));
+}
+
+#[tokio::test]
+async fn a_provider_is_asked_before_it_is_kept_unless_told_otherwise() {
+    let db = with_catalogue().await;
+    let edge = sealing_edge!(&db);
+    let admin = admin!(edge);
+    assert_eq!(send!(edge, POST PROVIDERS, Some(&admin), Some(minimal("corp"))).0, 201);
+    let down = |name: &str| with(minimal(name), "issuer_url", json!("https://down.corp.example"));
+    let (status, refused) = send!(edge, POST PROVIDERS, Some(&admin), Some(down("down")));
+    assert_eq!((status, text(&refused["code"])), (400, "provider_check_failed".to_owned()));
+    assert_eq!(refused["checks"], json!(["the discovery document can't be fetched"]));
+    let inside = with(minimal("inside"), "issuer_url", json!("https://inside.corp.example"));
+    let skip = format!("{PROVIDERS}?skip_check=true");
+    let (status, refused) = send!(edge, POST & skip, Some(&admin), Some(inside));
+    assert_eq!(status, 400, "an address is looked at in any case");
+    assert!(text(&refused["message"]).contains("issuer_url failed SSRF policy"), "{refused}");
+    let (_, list) = send!(edge, GET PROVIDERS, Some(&admin));
+    assert_eq!(list["total"], json!(1), "nothing else was kept");
+    let id = provider!(edge, admin, down("down"));
+    let one = format!("{PROVIDERS}/{id}");
+    // Only another issuer, or other certificates, are a reason to ask again.
+    assert_eq!(send!(edge, PATCH & one, Some(&admin), Some(json!({"fetch_userinfo": true}))).0, 200);
+    let other = json!({"issuer_url": "https://down.other.example"});
+    assert_eq!(send!(edge, PATCH & one, Some(&admin), Some(other.clone())).0, 400);
+    assert_eq!(send!(edge, PATCH & format!("{one}?skip_check=true"), Some(&admin), Some(other)).0, 200);
+    assert_eq!(send!(edge, POST & format!("{PROVIDERS}?skip=1"), Some(&admin), Some(minimal("x"))).0, 400);
+}
+
+#[tokio::test]
+async fn ob_01_the_test_tells_of_a_reserved_address_and_asks_nobody() {
+    let db = with_catalogue().await;
+    let edge = sealing_edge!(&db);
+    let admin = admin!(edge);
+    for host in ["127.0.0.1", "[::1]", "169.254.169.254", "[::ffff:169.254.169.254]"] {
+        let body = json!({"issuer_url": format!("https://{host}/x")});
+        let (status, told) = send!(edge, POST "/api/v1/auth/oidc/test", Some(&admin), Some(body));
+        assert_eq!((status, &told["discovery_succeeded"]), (200, &json!(false)), "{told}");
+        assert!(text(&told["errors"][0]).contains("issuer_url failed SSRF policy"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn gm_13_where_groups_are_looked_for_is_shown_by_the_provider_and_by_its_test() {
+    let db = with_catalogue().await;
+    let edge = sealing_edge!(&db);
+    let admin = admin!(edge);
+    let url = "https://corp.example/groups";
+    let body =
+        with(with(minimal("corp"), "groups_claim_path", json!(url)), "more_groups_claim_paths", json!(["roles"]));
+    let id = provider!(edge, admin, body);
+    let (_, shown) = send!(edge, GET & format!("{PROVIDERS}/{id}"), Some(&admin));
+    assert_eq!((&shown["groups_claim_path"], &shown["more_groups_claim_paths"]), (&json!(url), &json!(["roles"])));
+    let body = json!({"provider_id": id});
+    let (status, told) = send!(edge, POST "/api/v1/auth/oidc/test", Some(&admin), Some(body));
+    assert_eq!((status, &told["groups_claim_paths"]), (200, &json!([url, "roles"])), "{told}");
+}
+
+#[tokio::test]
+async fn a_test_tells_each_check_and_keeps_nothing() {
+    let db = with_catalogue().await;
+    let edge = sealing_edge!(&db);
+    let admin = admin!(edge);
+    let path = "/api/v1/auth/oidc/test";
+    let body = json!({
+        "issuer_url": "https://idp.corp.example", "client_id": "c", "client_secret": SECRET, "scopes": ["openid"],
+    });
+    let (status, told) = send!(edge, POST path, Some(&admin), Some(body));
+    assert_eq!((status, &told["discovery_succeeded"], &told["jwks_reachable"]), (200, &json!(true), &json!(true)));
+    assert_eq!(told["supported_alg_values"], json!(["RS256", "HS256"]));
+    assert!(text(&told["errors"][0]).starts_with("note:"));
+    let down = json!({"issuer_url": "https://down.corp.example"});
+    let (status, told) = send!(edge, POST path, Some(&admin), Some(down));
+    assert_eq!((status, &told["errors"]), (200, &json!(["the discovery document can't be fetched"])));
+    for (body, field) in [
+        (json!({}), "issuer_url"),
+        (json!({"issuer_url": " "}), "issuer_url"),
+        (json!({"issuer_url": "https://idp.example", "ca_bundle_pem": "x"}), "ca_bundle_pem"),
+    ] {
+        let (status, refused) = send!(edge, POST path, Some(&admin), Some(body));
+        assert_eq!((status, text(&refused["errors"][0]["field"])), (400, field.to_owned()), "{refused}");
+    }
+    assert_eq!(send!(edge, POST path, Some(&admin), Some(json!({"provider_id": "op-none"}))).0, 404);
+    let (_, list) = send!(edge, GET PROVIDERS, Some(&admin));
+    assert_eq!(list["total"], json!(0));
+    let (_, trail) = send!(edge, GET "/api/v1/audit?action=auth.oidc_provider_tested", Some(&admin));
+    assert_eq!((&trail["total"], &trail["data"][1]["details"]["discovery_succeeded"]), (&json!(2), &json!(true)));
+    assert!(!trail.to_string().contains(SECRET));
+}
+
+#[tokio::test]
+async fn keys_are_fetched_when_nobody_did_and_when_told_and_a_failure_is_shown() {
+    let db = with_catalogue().await;
+    let edge = sealing_edge!(&db);
+    let admin = admin!(edge);
+    let id = provider!(edge, admin, minimal("corp"));
+    let status_of = |id: &str| format!("{PROVIDERS}/{id}/jwks-status");
+    let (status, cold) = send!(edge, GET & status_of(&id), Some(&admin));
+    assert_eq!((status, &cold["current_kids"], &cold["refresh_count"]), (200, &json!(["key-1"]), &json!(1)), "{cold}");
+    assert_eq!(cold["keys"], json!([{"kid": "key-1", "kty": "RSA", "alg": "RS256"}]));
+    let refresh = format!("{PROVIDERS}/{id}/refresh");
+    assert_eq!(send!(edge, POST & refresh, Some(&admin)), (200, json!({"refreshed": true})));
+    let (_, warm) = send!(edge, GET & status_of(&id), Some(&admin));
+    assert_eq!((&warm["refresh_count"], warm.get("last_error")), (&json!(2), None));
+    let down = provider!(edge, admin, with(minimal("down"), "issuer_url", json!("https://down.corp.example")));
+    let (status, refused) = send!(edge, POST & format!("{PROVIDERS}/{down}/refresh"), Some(&admin));
+    assert_eq!(
+        (status, text(&refused["message"])),
+        (400, "refresh failed: the discovery document can't be fetched".to_owned())
+    );
+    let (_, told) = send!(edge, GET & status_of(&down), Some(&admin));
+    assert_eq!(text(&told["last_error"]), "the discovery document can't be fetched");
+    assert_eq!(told["current_kids"], json!(["key-1"]), "what was known stays");
+    for path in [status_of("op-none"), format!("{PROVIDERS}/op-none/refresh")] {
+        let method =
+            if path.ends_with("refresh") { actix_web::http::Method::POST } else { actix_web::http::Method::GET };
+        let request = crate::edge::request(method, &path, Some(&admin), None);
+        assert_eq!(actix_web::test::call_service(&edge, request.to_request()).await.status(), 404);
+    }
+    let (_, trail) = send!(edge, GET "/api/v1/audit?action=auth.oidc_provider_refreshed", Some(&admin));
+    let told: Vec<_> =
+        trail["data"].as_array().expect("events").iter().map(|e| e["details"]["refreshed"].clone()).collect();
+    assert_eq!(told, [json!(false), json!(true)]);
 }

@@ -9,7 +9,8 @@ use certctl_unit_of_work::Database as _;
 use certctl_user::{SignIn, SignInError, SignedIn, SubjectPepper, User, UserFilter, UserState, sign_in};
 use time::Duration;
 
-fn pepper() -> SubjectPepper {
+/// What people are recognised by in tests.
+pub fn pepper() -> SubjectPepper {
     SubjectPepper::new(Secret::new([7; 32]))
 }
 
@@ -206,4 +207,22 @@ async fn a_secret_of_the_installation_is_made_once_by_whoever_asks_first() {
         installation_secret::<32>(db.read().await.stores(), &db.ambient, &ring(&[("k1", crate::secrets::NEW)]), "it")
             .await;
     other.expect_err("another key does not open it");
+}
+
+/// A session through a provider, to be made another's.
+pub fn session_row(provider_id: &str) -> certctl_session::Session {
+    certctl_session::Session {
+        id: "ses-it".to_owned(),
+        actor: certctl_kernel::Actor::system(),
+        signing_key_id: "sk-it".to_owned(),
+        way: "oidc".to_owned(),
+        provider_id: Some(provider_id.to_owned()),
+        csrf_epoch: 0,
+        ip_address: String::new(),
+        user_agent: String::new(),
+        created_at: START,
+        last_seen_at: START,
+        absolute_expires_at: START + Duration::hours(8),
+        revoked: None,
+    }
 }

@@ -26,6 +26,7 @@ use certctl_kernel::IdKind;
 use certctl_kernel::Secret;
 use certctl_oidc::{BrowserBinding, OutboundPolicy};
 use certctl_session::{SameSite, SessionSettings};
+use certctl_user::Retention;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -80,6 +81,8 @@ pub(crate) struct Config {
     pub(crate) session_gc_interval: Duration,
     pub(crate) oidc: OidcSettings,
     pub(crate) oidc_graph_url: String,
+    pub(crate) user_retention_interval: Duration,
+    pub(crate) user_retention: Retention,
     pub(crate) demo_residual_strict: bool,
     pub(crate) named_keys: Vec<NamedKey>,
     pub(crate) bootstrap_token: Option<Secret<String>>,
@@ -204,6 +207,8 @@ impl Config {
             session_gc_interval: r.duration("SESSION_GC_INTERVAL"),
             oidc: oidc(&mut r),
             oidc_graph_url: graph_url(&mut r),
+            user_retention_interval: r.duration("USER_RETENTION_INTERVAL"),
+            user_retention: user_retention(&mut r),
             demo_residual_strict: r.flag("DEMO_MODE_RESIDUAL_STRICT"),
             named_keys,
             bootstrap_token,
@@ -298,6 +303,15 @@ fn auth_type(r: &mut Reader<'_>, host: IpAddr, demo: bool) -> &'static str {
         }
         "oidc" => "oidc",
         _ => "api-key",
+    }
+}
+
+/// How long the personal data of people who were shut out is kept.
+fn user_retention(r: &mut Reader<'_>) -> Retention {
+    let window = r.duration("USER_RETENTION_WINDOW");
+    Retention {
+        window: time::Duration::try_from(window).unwrap_or(time::Duration::MAX),
+        batch_cap: r.number("USER_RETENTION_BATCH_CAP"),
     }
 }
 

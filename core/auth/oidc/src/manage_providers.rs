@@ -104,16 +104,16 @@ fn blank(ambient: &Ambient) -> Provider {
     }
 }
 
-/// Checks what a provider would be made of, without making it: what is asked of the provider over the network comes
+/// Checks what a provider would be made of, and gives it, without making it: what is asked of the provider over the network comes
 /// after it and before [`create_provider`].
 pub fn check_new_provider(
     ambient: &Ambient,
     caller: &Caller,
     settings: &ProviderSettings,
     policy: OutboundPolicy,
-) -> Result<(), DomainError> {
+) -> Result<Provider, DomainError> {
     caller.require(Permission::AuthOidcCreate, &[])?;
-    settle(&blank(ambient), settings, false, policy).map(|_| ())
+    settle(&blank(ambient), settings, false, policy)
 }
 
 /// Makes a provider.

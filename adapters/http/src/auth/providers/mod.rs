@@ -2,21 +2,25 @@
 
 use crate::edge::{ApiError, BodyDigest, Cx, Gate, PageBody, QueryParams, Reply, Route};
 use actix_web::HttpResponse;
-use certctl_kernel::{ListQuery, Page, Timestamp, timestamp};
-use certctl_oidc::{EditProvider, Provider, ProviderSettings, update_provider};
+use certctl_kernel::{DomainError, ListQuery, Page, Timestamp, timestamp};
+use certctl_oidc::{EditProvider, Provider, ProviderSettings, Registration, check_edit, registration, update_provider};
 use certctl_ports::Sealer;
 use certctl_rbac::Permission;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 mod archive;
+mod check;
 mod create;
 mod delete;
 mod get;
 mod input;
+mod jwks_status;
 mod list;
 mod patch;
+mod refresh;
 mod revoke_sessions;
+mod test;
 mod update;
 
 /// The operations of this room.
@@ -30,6 +34,9 @@ pub(crate) fn routes() -> Vec<Route> {
         crate::route!(Gate::Permission(Permission::AuthOidcDelete), delete),
         crate::route!(Gate::Permission(Permission::AuthOidcDelete), archive),
         crate::route!(Gate::Permission(Permission::AuthSessionRevoke), revoke_sessions),
+        crate::route!(Gate::Permission(Permission::AuthOidcCreate), test),
+        crate::route!(Gate::Permission(Permission::AuthOidcEdit), refresh),
+        crate::route!(Gate::Permission(Permission::AuthOidcList), jwks_status),
     ]
 }
 
@@ -149,22 +156,48 @@ fn sealer(cx: &Cx) -> Result<&dyn Sealer, ApiError> {
     Ok(cx.state().backends()?.sealer.as_ref())
 }
 
-/// Changes a provider.
+/// Changes a provider. One that would be another, or reached otherwise, is asked first.
 async fn edit(
     cx: &Cx,
     mut params: QueryParams,
     digest: &BodyDigest,
     settings: ProviderSettings,
 ) -> Result<HttpResponse, ApiError> {
-    let (caller, sealer) = (cx.caller()?, sealer(cx)?);
-    let _skip = params.flag("skip_check")?;
+    let (caller, sealer, oidc) = (cx.caller()?, sealer(cx)?, cx.state().oidc()?);
+    let skip_check = params.flag("skip_check")?.unwrap_or(false);
     params.finish()?;
     let command = EditProvider { id: cx.path("id")?, expected_version: cx.expected_version()?, settings };
-    let policy = cx.state().oidc()?.settings.policy;
+    let policy = oidc.settings.policy;
+    let (wanted, other) = cx.read(async |tx| Ok(check_edit(tx, caller, &command, policy).await?)).await?;
+    if other {
+        check::ask(oidc, &wanted.issuer_url, &wanted.ca_bundle_pem, skip_check).await?;
+    }
     cx.change(digest, async |tx| {
         let changed = update_provider(tx, cx.ambient(), sealer, caller, &command, policy).await?;
         let (updated_at, version) = (changed.updated_at, changed.row_version);
         Ok(Reply::ok(ProviderBody::from(changed)).version(updated_at, version))
     })
     .await
+}
+
+/// A provider with what the relying party must know of it.
+async fn registered(cx: &Cx, id: &str) -> Result<(Provider, Registration), ApiError> {
+    let sealer = sealer(cx)?;
+    let provider = cx
+        .read(async |tx| {
+            let found = tx.provider(id).await?.ok_or_else(|| DomainError::not_found("provider", id))?;
+            archived(&found)?;
+            Ok(found)
+        })
+        .await?;
+    let registration = registration(&provider, sealer)
+        .map_err(|error| ApiError::internal(&format!("the client secret of {id} can't be opened: {error}")))?;
+    Ok((provider, registration))
+}
+
+fn archived(provider: &Provider) -> Result<(), DomainError> {
+    match provider.archived_at {
+        None => Ok(()),
+        Some(_) => Err(DomainError::conflict("archived", "the provider is archived")),
+    }
 }

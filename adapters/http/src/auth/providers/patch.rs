@@ -10,6 +10,7 @@ use actix_web::HttpResponse;
     patch, path = "/api/v1/auth/oidc/providers/{id}", tag = "auth", request_body = Change,
     params(
         ("id" = String, Path, description = "Id of the provider."),
+        ("skip_check" = Option<bool>, Query, description = "Keeps another issuer or certificates without asking it."),
         ("If-Match" = Option<String>, Header, description = "The ETag last seen."),
     ),
     responses(
