@@ -1,7 +1,7 @@
 //! Keys, the audit trail, the caller, the server itself.
 
 use super::crud::{DELETE, LIST, id_in, the_id, with_id};
-use super::{Needs, Noun, Verb, no_args, roles};
+use super::{Needs, Noun, Verb, apply_auth, no_args, people, providers, roles};
 use crate::failure::Failure;
 use crate::render::{Shape, column};
 use crate::run::Call;
@@ -217,6 +217,27 @@ pub(crate) static AUTH: Noun = Noun {
         &roles::ASSIGN,
         &roles::REVOKE,
         &roles::SCOPE_DOWN,
+        &providers::LIST_PROVIDERS,
+        &providers::GET_PROVIDER,
+        &providers::CREATE_PROVIDER,
+        &providers::UPDATE_PROVIDER,
+        &providers::DELETE_PROVIDER,
+        &providers::TEST_PROVIDER,
+        &providers::REFRESH_PROVIDER,
+        &providers::PROVIDER_KEYS,
+        &providers::REVOKE_PROVIDER_SESSIONS,
+        &providers::ARCHIVE_PROVIDER,
+        &providers::LIST_MAPPINGS,
+        &providers::ADD_MAPPING,
+        &providers::UPDATE_MAPPING,
+        &providers::REMOVE_MAPPING,
+        &people::LIST_USERS,
+        &people::GET_USER,
+        &people::DEACTIVATE_USER,
+        &people::REACTIVATE_USER,
+        &people::PURGE_USER,
+        &people::EXPORT_USER,
+        &apply_auth::APPLY,
         &INFO,
     ],
     ..Noun::EMPTY

@@ -2,16 +2,20 @@
 
 mod access;
 mod agents;
+mod apply_auth;
 mod approvals;
 mod audit;
 mod certs;
 mod crud;
+mod doctor;
 mod fields;
 mod inventory;
 mod issue;
 mod jobs;
 mod local;
+mod people;
 mod preview;
+mod providers;
 mod revoke;
 mod roles;
 mod sessions;
@@ -136,6 +140,7 @@ pub(crate) static NOUNS: &[&Noun] = &[
     &sessions::SESSIONS,
     &audit::AUDIT,
     &access::AUTH,
+    &doctor::DOCTOR,
     &access::SERVER,
     &local::CONFIG,
 ];

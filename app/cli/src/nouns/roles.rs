@@ -376,7 +376,7 @@ fn description_arg() -> Arg {
     Arg::new("description").long("description").value_name("TEXT").help("For people")
 }
 
-fn scope_args(command: Command) -> Command {
+pub(super) fn scope_args(command: Command) -> Command {
     command.args([
         Arg::new("scope-type")
             .long("scope-type")
@@ -387,7 +387,7 @@ fn scope_args(command: Command) -> Command {
     ])
 }
 
-fn scope_into(call: &Call, body: &mut Value) {
+pub(super) fn scope_into(call: &Call, body: &mut Value) {
     for (flag, member) in [("scope-type", "scope_type"), ("scope-id", "scope_id")] {
         if let Some(text) = call.text(flag) {
             body[member] = json!(text);
@@ -408,7 +408,7 @@ fn for_people(call: &Call) -> Result<bool, Failure> {
     Ok(matches!(call.format()?, crate::settings::Format::Table | crate::settings::Format::Wide))
 }
 
-fn text_of<'a>(object: &'a Value, member: &str) -> &'a str {
+pub(super) fn text_of<'a>(object: &'a Value, member: &str) -> &'a str {
     object.get(member).and_then(Value::as_str).unwrap_or_default()
 }
 
@@ -438,7 +438,7 @@ fn actor(text: &str) -> (&str, &str) {
 }
 
 /// The id of the role that is meant: by id, by name without regard to case, or a default role without its `r-`.
-fn role_id(client: &Client, text: &str) -> Result<String, Failure> {
+pub(super) fn role_id(client: &Client, text: &str) -> Result<String, Failure> {
     let listed = fetch(client, ROLES, &[], Limit::None)?.rows;
     let by_id = listed.iter().find(|role| text_of(role, "id") == text);
     let found = by_id.or_else(|| listed.iter().find(|role| text_of(role, "name").eq_ignore_ascii_case(text)));
