@@ -4,6 +4,7 @@
 
 mod approvals;
 mod audit;
+mod auth_admin;
 mod breakglass_host;
 mod browser;
 mod defences;
