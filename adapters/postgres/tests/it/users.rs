@@ -224,5 +224,7 @@ pub fn session_row(provider_id: &str) -> certctl_session::Session {
         last_seen_at: START,
         absolute_expires_at: START + Duration::hours(8),
         revoked: None,
+        renew: false,
+        replaced: None,
     }
 }
