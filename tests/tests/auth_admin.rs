@@ -77,7 +77,11 @@ fn a_file_says_what_providers_and_mappings_there_are_and_saying_it_twice_changes
     // Nobody answers under that name, and the operator has not said that it does not matter.
     assert_eq!(cli.exit("auth apply -f auth.yaml"), Some(9));
     assert_eq!(cli.json("auth providers list")["total"], 0);
-    let plan = ["+ provider corp", "+ mapping corp: pki-operators gives r-operator", "+ mapping corp: pki-readers gives r-viewer"];
+    let plan = [
+        "+ provider corp",
+        "+ mapping corp: pki-operators gives r-operator",
+        "+ mapping corp: pki-readers gives r-viewer",
+    ];
     assert_eq!(changes(&cli.json("auth apply -f auth.yaml --dry-run")), plan);
     assert_eq!(cli.json("auth providers list")["total"], 0, "a trial changes nothing");
     assert_eq!(changes(&cli.json("auth apply -f auth.yaml --skip-check")), plan);
@@ -165,7 +169,8 @@ fn the_doctor_finds_what_an_operator_should_look_at() {
     let cli = Cli { server: &server, key: server.bootstrap() };
     let me = cli.json("auth me")["actor_id"].as_str().expect("an id").to_owned();
     let healthy = cli.json(&format!("doctor auth --providers 0 --admin {me}"));
-    let results: Vec<&str> = healthy["data"].as_array().expect("a list").iter().filter_map(|row| row["result"].as_str()).collect();
+    let results: Vec<&str> =
+        healthy["data"].as_array().expect("a list").iter().filter_map(|row| row["result"].as_str()).collect();
     assert!(results.len() >= 7 && results.iter().all(|result| *result == "ok"), "{healthy}");
     cli.ok("auth providers create --name corp --issuer-url https://idp.invalid --client-id certctl \
             --redirect-uri https://pki.example/auth/oidc/callback --client-secret-env OIDC_SECRET --skip-check");
@@ -205,10 +210,41 @@ fn personal_data_goes_by_itself_in_the_running_server() {
         ));
         cli.ok(&format!("auth users deactivate u-{name} --yes"));
     }
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while cli.json("auth users list --state purged")["total"] != 2 {
         assert!(Instant::now() < deadline, "the data is still there");
         std::thread::sleep(Duration::from_millis(200));
     }
     assert_eq!(server.sql("SELECT count(*) FROM audit.events WHERE action = 'user.purge_pii'"), "2");
+}
+
+#[test]
+fn the_hosts_doctor_finds_keys_that_do_not_go() {
+    let server = Server::start_with(&[("RATE_LIMIT_ENABLED", "false")]);
+    let cli = Cli { server: &server, key: server.bootstrap() };
+    cli.ok("auth providers create --name corp --issuer-url https://idp.invalid --client-id certctl \
+            --redirect-uri https://pki.example/auth/oidc/callback --client-secret-env OIDC_SECRET --skip-check");
+    let doctor = || {
+        let output = super::command(server.dir.path(), server.port)
+            .args(["auth", "doctor"])
+            .stdout(std::process::Stdio::piped())
+            .output()
+            .expect("the command runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    // Loops run soon after the start.
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while doctor().0 != Some(0) {
+        assert!(Instant::now() < deadline, "{}", doctor().1);
+    }
+    let (_, told) = doctor();
+    assert!(told.contains("corp: its client secret opens") && !told.contains("FAIL"), "{told}");
+    server.sql(
+        "INSERT INTO iam.session_signing_keys (id, key_material_encrypted, created_at, retired_at) \
+         SELECT 'sk-old', key_material_encrypted, now() - interval '90 days', now() - interval '60 days' \
+         FROM iam.session_signing_keys",
+    );
+    let (code, told) = doctor();
+    assert_eq!(code, Some(3), "{told}");
+    assert!(told.contains("the loop session-gc is stuck: sk-old"), "{told}");
 }

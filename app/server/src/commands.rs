@@ -48,7 +48,7 @@ pub(crate) enum Command {
     /// Who gets in.
     #[command(
         subcommand,
-        after_help = "Example:\n  certctl-server auth reopen-bootstrap\n\nWorks beside a running server."
+        after_help = "Examples:\n  certctl-server auth reopen-bootstrap\n  certctl-server auth doctor\n\nWorks beside a running server."
     )]
     Auth(AuthCommand),
     /// Encryption keys.
@@ -159,6 +159,9 @@ pub(crate) enum AuthCommand {
     /// Let a first administrator be made once more, by CERTCTL_BOOTSTRAP_TOKEN or CERTCTL_BOOTSTRAP_ADMIN_GROUPS, when
     /// all administrators are gone.
     ReopenBootstrap,
+    /// Look at what of signing in the API does not show: whether secrets open, keys of cookies go, and loops run. Exit 3
+    /// when something is wrong.
+    Doctor,
 }
 
 #[derive(Subcommand)]

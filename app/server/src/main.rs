@@ -10,6 +10,7 @@ mod commands;
 mod config;
 mod data_dir;
 mod database;
+mod doctor;
 mod local_issuer;
 mod logging;
 mod metrics;
@@ -70,6 +71,10 @@ fn main() -> ExitCode {
         },
         Command::Auth(AuthCommand::ReopenBootstrap) => match typed() {
             Ok(config) => actix_web::rt::System::new().block_on(oidc::reopen_bootstrap(&config)),
+            Err(()) => ExitCode::FAILURE,
+        },
+        Command::Auth(AuthCommand::Doctor) => match typed() {
+            Ok(config) => actix_web::rt::System::new().block_on(doctor::run(&config)),
             Err(()) => ExitCode::FAILURE,
         },
         Command::Tls(TlsCommand::Ca) => print_ca(&raw),

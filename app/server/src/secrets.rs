@@ -20,7 +20,7 @@ const WOULD_NOT_START: u8 = 3;
 /// `certctl-server secrets status`
 pub(crate) async fn status(config: &Config) -> ExitCode {
     let ambient = boot::ambient();
-    run(config, &ambient, async |database: &Postgres, keys: &Keyring| {
+    with_keys(config, &ambient, async |database: &Postgres, keys: &Keyring| {
         let mut unit = database.read().await?;
         let counts = unit.stores().sealed_counts().await?;
         print_counts(&counts, keys);
@@ -55,7 +55,7 @@ fn print_counts(counts: &[SealedCount], keys: &Keyring) {
 pub(crate) async fn reseal(config: &Config, arguments: &Reseal) -> ExitCode {
     let ambient = boot::ambient();
     let limit = NonZeroU16::new(arguments.batch).unwrap_or(NonZeroU16::MIN);
-    run(config, &ambient, async |database: &Postgres, keys: &Keyring| {
+    with_keys(config, &ambient, async |database: &Postgres, keys: &Keyring| {
         let mut all = Totals::default();
         for column in SealedColumn::ALL {
             let mut after = String::new();
@@ -131,7 +131,7 @@ impl Totals {
 }
 
 /// Opens database and keyring for `work`, and leaves everything as it was found.
-async fn run(
+pub(crate) async fn with_keys(
     config: &Config,
     ambient: &Ambient,
     work: impl AsyncFnOnce(&Postgres, &Keyring) -> Result<ExitCode, BootError>,
