@@ -16,6 +16,7 @@ mod pages;
 mod roles_cli;
 mod sealing;
 mod sessions;
+mod token_ca;
 
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};

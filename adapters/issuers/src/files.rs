@@ -19,6 +19,12 @@ pub(crate) struct OperatorFiles {
 /// Reads both files. Failures name the file, never its content.
 pub(crate) fn read(files: &CaFiles, keys: &dyn KeyGenerator) -> Result<OperatorFiles, IssuerError> {
     let certificate_pem = text(&files.certificate, "ca_cert_unreadable", |_| Ok(()))?;
+    if files.on_token() {
+        let key = keys
+            .load_token(&files.key)
+            .map_err(|error| unusable("ca_key_unsupported", format!("{}: {error}", files.key)))?;
+        return Ok(OperatorFiles { certificate_pem, key });
+    }
     let key_pem = certctl_kernel::Secret::new(text(&files.key, "ca_key_unreadable", check_mode)?);
     let key = keys
         .load_pem(key_pem.expose())

@@ -6,8 +6,8 @@ use crate::local::{LocalIssuer, REHEARSAL_KEY, unusable};
 use async_trait::async_trait;
 use certctl_audit::{Action, AuditEvent};
 use certctl_ca::{
-    CaKey, CaKind, CaRecord, CaState, CaTransaction, IssuerSettings, IssuingFacts, LOCAL_CA_KIND, LocalCaConfig, NewCa,
-    RootError, StatusUrls, key_context, make_root, operator_ca,
+    CaFiles, CaKey, CaKind, CaRecord, CaState, CaTransaction, IssuerSettings, IssuingFacts, LOCAL_CA_KIND,
+    LocalCaConfig, NewCa, RootError, StatusUrls, key_context, make_root, operator_ca,
 };
 use certctl_kernel::{RequestContext, timestamp};
 use certctl_port_issuer::{Issuer, IssuerError, IssuerRegistry, StatusAuthority};
@@ -122,11 +122,13 @@ impl LocalIssuers {
             }
             None => None,
         };
+        let on_token = config.files.as_ref().is_some_and(CaFiles::on_token);
         let operator = match operator {
             // Its generation number is known only under the lock; until then it is a candidate.
-            Some(read) => {
-                Some(operator_ca(issuer_id, 0, &self.ambient, &read.certificate_pem, read.key).map_err(from_root)?)
-            }
+            Some(read) => Some(
+                operator_ca(issuer_id, 0, &self.ambient, &read.certificate_pem, read.key, on_token)
+                    .map_err(from_root)?,
+            ),
             None => None,
         };
         let wanted = operator.as_ref().map(|new| new.record.fingerprint_sha256.clone());
@@ -209,7 +211,7 @@ impl LocalIssuers {
                 facts.check_key(key.as_ref()).map_err(|error| unusable(&error))?;
                 Some(Arc::from(key))
             }
-            CaKey::File => file_key
+            CaKey::File | CaKey::Token => file_key
                 .filter(|key| sha256_hex(key.public_key_spki()) == record.spki_sha256)
                 .map(Arc::<dyn SigningKey>::from),
         };
@@ -241,7 +243,7 @@ fn serving(records: Vec<CaRecord>, fingerprint: Option<&str>) -> Option<CaRecord
         record.state == CaState::Active
             && record.parent_ca_id.is_none()
             && match (fingerprint, &record.key) {
-                (Some(wanted), CaKey::File) => record.fingerprint_sha256 == wanted,
+                (Some(wanted), CaKey::File | CaKey::Token) => record.fingerprint_sha256 == wanted,
                 (None, CaKey::Sealed(_)) => true,
                 _ => false,
             }
@@ -295,7 +297,7 @@ impl IssuerRegistry for LocalIssuers {
         let mut list = Vec::new();
         for record in stores.ca_certificates(issuer_id).await? {
             let file_key = match (&record.key, &config.files) {
-                (CaKey::File, Some(paths)) => {
+                (CaKey::File | CaKey::Token, Some(paths)) => {
                     let (paths, keys) = (paths.clone(), Arc::clone(&self.keys));
                     let read = tokio::task::spawn_blocking(move || files::read(&paths, keys.as_ref())).await;
                     read.ok().and_then(Result::ok).map(|read| read.key)

@@ -28,6 +28,7 @@ fn record(row: &Row) -> Result<CaRecord, StoreError> {
     let key = match (row.get::<_, &str>(9), row.get::<_, Option<Vec<u8>>>(10)) {
         ("sealed", Some(blob)) => CaKey::Sealed(blob),
         ("file", None) => CaKey::File,
+        ("pkcs11", None) => CaKey::Token,
         _ => return Err(unknown("key_driver_id")),
     };
     Ok(CaRecord {
@@ -125,7 +126,7 @@ impl CaStore for PgUnitOfWork {
         .await?;
         let sealed = match &ca.key {
             CaKey::Sealed(blob) => Some(blob),
-            CaKey::File => None,
+            CaKey::File | CaKey::Token => None,
         };
         self.execute(
             "WITH ca AS (INSERT INTO ca.ca_certificates (id, issuer_id, generation, kind, state, state_entered_at, \

@@ -51,6 +51,12 @@ pub enum KeyFileError {
 /// Loads a PEM key that only its owner, ourselves, may read. A symbolic link is followed within its own folder only.
 /// Everything is checked on the opened file, so that no exchange of the name in between matters.
 pub fn load_key_file(path: &Path) -> Result<Box<dyn SigningKey>, KeyFileError> {
+    let text = read_secret(path)?;
+    RingKeys::new().load_pem(&text).map_err(|source| KeyFileError::Key { path: path.to_owned(), source })
+}
+
+/// Reads a short text that only its owner, ourselves, may read; see [`load_key_file`].
+pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     let io = |source| KeyFileError::Io { path: path.to_owned(), source };
     let mut file = open(path)?;
     let metadata = file.metadata().map_err(io)?;
@@ -69,7 +75,7 @@ pub fn load_key_file(path: &Path) -> Result<Box<dyn SigningKey>, KeyFileError> {
     // Reserved ahead, so that growing leaves no copies behind.
     let mut text = Zeroizing::new(String::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1));
     file.by_ref().take(MAX_SIZE).read_to_string(&mut text).map_err(io)?;
-    RingKeys::new().load_pem(&text).map_err(|source| KeyFileError::Key { path: path.to_owned(), source })
+    Ok(text)
 }
 
 fn open(path: &Path) -> Result<File, KeyFileError> {

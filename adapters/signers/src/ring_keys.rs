@@ -1,5 +1,6 @@
 //! Making, loading and using keys in memory.
 
+use crate::Tokens;
 use certctl_ports::{KeyAlgorithm, KeyError, KeyGenerator, SignatureAlgorithm, SigningKey};
 use certctl_x509::{encode_spki, pem};
 use pkcs8::der::Encode as _;
@@ -10,19 +11,26 @@ use ring::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
     Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
 };
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// ring as key generator.
 #[derive(Debug, Clone)]
 pub struct RingKeys {
     random: SystemRandom,
+    tokens: Option<Arc<Tokens>>,
 }
 
 impl RingKeys {
     /// Uses the operating system's randomness, which ring takes in no other way.
     #[expect(clippy::disallowed_methods, reason = "ring draws key material and nonces from its own handle only")]
     pub fn new() -> Self {
-        Self { random: SystemRandom::new() }
+        Self { random: SystemRandom::new(), tokens: None }
+    }
+
+    /// The same, and keys on these tokens.
+    pub fn with_tokens(tokens: Arc<Tokens>) -> Self {
+        Self { tokens: Some(tokens), ..Self::new() }
     }
 }
 
@@ -147,6 +155,11 @@ impl KeyGenerator for RingKeys {
             .into_iter()
             .find_map(|kind| self.ecdsa(&pkcs8, kind))
             .unwrap_or(Err(KeyError::Unsupported("EC keys must be on P-256 or P-384 and hold their public part")))
+    }
+
+    fn load_token(&self, reference: &str) -> Result<Box<dyn SigningKey>, KeyError> {
+        let none = KeyError::Unsupported("no PKCS#11 module is configured; set CERTCTL_PKCS11_MODULE");
+        self.tokens.as_ref().ok_or(none)?.load(reference)
     }
 
     fn load_pem(&self, text: &str) -> Result<Box<dyn SigningKey>, KeyError> {

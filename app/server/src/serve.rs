@@ -21,7 +21,7 @@ use certctl_postgres::{Listener, Notice, Postgres};
 use certctl_rbac::expire_grants;
 use certctl_renewal::{PurgeSettings, ScanSettings, purge, renewal_scan};
 use certctl_revocation::StatusSettings;
-use certctl_signers::RingKeys;
+use certctl_signers::{RingKeys, Tokens};
 use certctl_unit_of_work::{Database, Stores};
 use serde_json::json;
 use std::net::SocketAddr;
@@ -84,7 +84,9 @@ async fn run_with(config: &Config, parts: &Parts) -> Result<bool, BootError> {
     crate::metrics::watch_pool(&parts.database)
         .map_err(|error| BootError::Io { what: "metrics".to_owned(), source: std::io::Error::other(error) })?;
     let authenticator = Arc::new(KeyAuthenticator::new(Arc::clone(&database), parts.ambient.clone()));
-    let keys: Arc<dyn KeyGenerator> = Arc::new(RingKeys::new());
+    let tokens = config.pkcs11_module.clone().map(|module| Tokens::new(module, config.pkcs11_pin_file.clone()));
+    let keys: Arc<dyn KeyGenerator> =
+        Arc::new(tokens.map_or_else(RingKeys::new, |tokens| RingKeys::with_tokens(Arc::new(tokens))));
     let local = LocalIssuerSettings {
         backdate: certctl_time(config.issuance_backdate),
         pki_base_url: config.pki_base_url.clone(),

@@ -1,7 +1,8 @@
 //! Contract test kits: call them from an adapter's tests. They panic at the first broken promise.
 
 use crate::{
-    Bucket, Clock, KeyAlgorithm, KeyGenerator, Quota, Random, RateLimits, SealContext, SealError, Sealer, Verdict,
+    Bucket, Clock, KeyAlgorithm, KeyGenerator, Quota, Random, RateLimits, SealContext, SealError, Sealer,
+    SignatureAlgorithm, SigningKey, Verdict,
 };
 use std::time::Duration;
 
@@ -55,6 +56,24 @@ pub fn key_generator(keys: &dyn KeyGenerator, verify: impl Fn(&[u8], &[u8], &[u8
     assert!(keys.generate(KeyAlgorithm::Rsa(2048)).is_err(), "RSA keys are never made");
     assert!(keys.load_der(b"not a key").is_err());
     assert!(keys.load_pem("not a key").is_err());
+}
+
+/// Checks a [`SigningKey`]; `verify` is an independent check of (SPKI, message, signature).
+pub fn signing_key(key: &dyn SigningKey, verify: impl Fn(&[u8], &[u8], &[u8]) -> bool) {
+    for length in [0usize, 1, 31, 64, 5000] {
+        let message = vec![7; length];
+        let signature = key.sign(&message).expect("signs");
+        assert!(verify(key.public_key_spki(), &message, &signature), "a message of {length} octets verifies");
+        assert!(!verify(key.public_key_spki(), b"other", &signature), "the signature binds the message");
+    }
+    let fits = matches!(
+        (key.key_algorithm(), key.signature_algorithm()),
+        (KeyAlgorithm::Rsa(_), SignatureAlgorithm::RsaPkcs1Sha256)
+            | (KeyAlgorithm::EcdsaP256, SignatureAlgorithm::EcdsaP256Sha256)
+            | (KeyAlgorithm::EcdsaP384, SignatureAlgorithm::EcdsaP384Sha384)
+            | (KeyAlgorithm::Ed25519, SignatureAlgorithm::Ed25519)
+    );
+    assert!(fits, "the signature algorithm is the key's");
 }
 
 /// Checks [`RateLimits`]; `pass` lets time go by for every bucket.

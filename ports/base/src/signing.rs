@@ -66,4 +66,8 @@ pub trait KeyGenerator: Send + Sync {
     fn load_der(&self, der: &[u8]) -> Result<Box<dyn SigningKey>, KeyError>;
     /// Loads a key from PEM (`PRIVATE KEY`, `RSA PRIVATE KEY`, `EC PRIVATE KEY`; a leading `EC PARAMETERS` is skipped).
     fn load_pem(&self, pem: &str) -> Result<Box<dyn SigningKey>, KeyError>;
+    /// Finds a key that stays on a token, by its RFC 7512 reference.
+    fn load_token(&self, _reference: &str) -> Result<Box<dyn SigningKey>, KeyError> {
+        Err(KeyError::Unsupported("no PKCS#11 module is configured; set CERTCTL_PKCS11_MODULE"))
+    }
 }

@@ -98,6 +98,10 @@ pub(crate) struct Config {
     pub(crate) exports_per_hour: u32,
     pub(crate) pki_http_listen: Option<SocketAddr>,
     pub(crate) pki_base_url: Option<String>,
+    /// Shared library of the tokens that hold CA keys.
+    pub(crate) pkcs11_module: Option<PathBuf>,
+    /// File with their user PIN.
+    pub(crate) pkcs11_pin_file: Option<PathBuf>,
     pub(crate) ca_pair: Option<(PathBuf, PathBuf)>,
     pub(crate) crl_validity: Duration,
     pub(crate) ocsp_response_validity: Duration,
@@ -224,6 +228,8 @@ impl Config {
             exports_per_hour: r.number("CERT_EXPORT_RATE_LIMIT_PER_ACTOR_HR"),
             pki_http_listen: r.address("PKI_HTTP_LISTEN"),
             pki_base_url: r.origin("PKI_BASE_URL"),
+            pkcs11_module: r.path("PKCS11_MODULE"),
+            pkcs11_pin_file: r.path("PKCS11_PIN_FILE"),
             ca_pair,
             crl_validity: r.duration("CRL_VALIDITY"),
             ocsp_response_validity: r.duration("OCSP_RESPONSE_VALIDITY"),

@@ -96,6 +96,8 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("ISSUANCE_BACKDATE", Kind::Duration { min_seconds: 0 }, "60s", "60s", "how far notBefore lies in the past"),
     setting("PKI_BASE_URL", Kind::Text, "", "http://pki.example.com", "origin of the AIA and CRL URLs in certificates"),
     setting("PKI_HTTP_LISTEN", Kind::Text, "", "0.0.0.0:8080", "plain-HTTP listener for CRLs, OCSP and CA certificates only"),
+    setting("PKCS11_MODULE", Kind::Path, "", "/usr/lib/softhsm/libsofthsm2.so", "shared library of the tokens that hold CA keys; issuers name such keys by pkcs11: references"),
+    setting("PKCS11_PIN_FILE", Kind::Path, "", "/etc/certctl/pin", "file with the user PIN of those tokens, readable by the server alone"),
     setting("CA_CERT_PATH", Kind::Path, "", "/etc/certctl/ca.crt", "operator's CA for iss-local; with the key"),
     setting("CA_KEY_PATH", Kind::Path, "", "/etc/certctl/ca.key", "operator's CA key for iss-local; with the certificate"),
     setting("LOG_LEVEL", Kind::Text, "info", "info", "least level that is logged: debug, info, warn or error; with module=level after commas for single modules"),

@@ -32,6 +32,7 @@ const LOCAL_CA_MEMBERS: &[&str] = &[
     "validity_days",
     "ca_cert_path",
     "ca_key_path",
+    "ca_key_ref",
     "crl_distribution_point_urls",
     "ocsp_urls",
     "aia_ca_issuer_urls",
@@ -136,7 +137,11 @@ fn check_config(config: Value, broken: &mut Broken) -> Value {
 fn check_hierarchy(mode: Option<&str>, broken: &mut Broken) {
     match mode {
         None | Some("" | "single") => {}
-        Some("tree") => broken.add("hierarchy_mode", "unsupported", "this build signs in mode single only"),
+        Some("tree") => broken.add(
+            "hierarchy_mode",
+            "unsupported",
+            "is single; a CA below another signs leaves once it is activated",
+        ),
         Some(_) => broken.add("hierarchy_mode", "unknown_value", "must be single"),
     }
 }

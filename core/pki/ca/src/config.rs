@@ -35,8 +35,15 @@ pub struct LocalCaConfig {
 pub struct CaFiles {
     /// PEM certificate, CA first; certificates above it may follow.
     pub certificate: String,
-    /// PEM private key.
+    /// Path of a PEM private key, or the RFC 7512 reference of one on a token.
     pub key: String,
+}
+
+impl CaFiles {
+    /// Whether the key is on a token.
+    pub fn on_token(&self) -> bool {
+        self.key.starts_with("pkcs11:")
+    }
 }
 
 impl LocalCaConfig {
@@ -44,10 +51,21 @@ impl LocalCaConfig {
     pub fn parse(config: &Value) -> Result<Self, Vec<FieldError>> {
         let mut reader = Reader { config, errors: Vec::new() };
         let certificate = reader.text("ca_cert_path");
-        let key = reader.text("ca_key_path");
+        let key = match (reader.text("ca_key_path"), reader.text("ca_key_ref")) {
+            (Some(_), Some(_)) => {
+                reader.fail("ca_key_ref", "conflicting", "the key is in a file or on a token, not both")
+            }
+            (None, Some(reference)) if !reference.starts_with("pkcs11:") => reader.fail(
+                "ca_key_ref",
+                "invalid",
+                "must be the reference of a key on a token, such as pkcs11:token=ca;object=ca",
+            ),
+            (path, reference) => path.or(reference),
+        };
         let files = match (certificate, key) {
             (Some(certificate), Some(key)) => Some(CaFiles { certificate, key }),
             (None, None) => None,
+            (Some(_), None) if !reader.errors.is_empty() => None,
             (Some(_), None) => reader.fail("ca_key_path", "required", "must be set together with ca_cert_path"),
             (None, Some(_)) => reader.fail("ca_cert_path", "required", "must be set together with ca_key_path"),
         };
@@ -192,6 +210,22 @@ mod tests {
         let fields: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
         for field in ["config.ca_key_path", "config.validity_days", "config.key_algorithm", "config.ocsp_urls"] {
             assert!(fields.contains(&field), "{field} in {fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_in_a_file_or_on_a_token() {
+        let parse = |members: serde_json::Value| LocalCaConfig::parse(&members);
+        let token = parse(json!({"ca_cert_path": "/ca.pem", "ca_key_ref": "pkcs11:object=ca"})).expect("fine");
+        assert!(token.files.expect("files").on_token());
+        let file = parse(json!({"ca_cert_path": "/ca.pem", "ca_key_path": "/ca.key"})).expect("fine");
+        assert!(!file.files.expect("files").on_token());
+        for bad in [
+            json!({"ca_cert_path": "/ca.pem", "ca_key_path": "/ca.key", "ca_key_ref": "pkcs11:object=ca"}),
+            json!({"ca_cert_path": "/ca.pem", "ca_key_ref": "/ca.key"}),
+        ] {
+            let errors = parse(bad).expect_err("refused");
+            assert_eq!(errors.iter().map(|error| error.field.as_str()).collect::<Vec<_>>(), ["config.ca_key_ref"]);
         }
     }
 

@@ -70,6 +70,8 @@ pub enum CaKey {
     Sealed(Vec<u8>),
     /// In the file that the issuer's configuration names; nothing of it is stored.
     File,
+    /// On the PKCS#11 token that the issuer's configuration names; nothing of it is stored.
+    Token,
 }
 
 impl CaKey {
@@ -78,6 +80,7 @@ impl CaKey {
         match self {
             Self::Sealed(_) => "sealed",
             Self::File => "file",
+            Self::Token => "pkcs11",
         }
     }
 }

@@ -74,12 +74,14 @@ pub fn operator_ca(
     ambient: &Ambient,
     certificate_pem: &str,
     key: Box<dyn SigningKey>,
+    on_token: bool,
 ) -> Result<NewCa, RootError> {
     let now = ambient.now();
     let facts = ca::load(certificate_pem, now)?;
     facts.check_key(key.as_ref())?;
     let id = ambient.id(IdKind::CertificateAuthority);
-    let record = record(id, issuer_id, generation, CaKind::Sub, CaKey::File, &facts, now);
+    let place = if on_token { CaKey::Token } else { CaKey::File };
+    let record = record(id, issuer_id, generation, CaKind::Sub, place, &facts, now);
     Ok(NewCa { record, facts, key })
 }
 

@@ -129,6 +129,12 @@ pub fn encode_spki(algorithm: KeyAlgorithm, public_key: &[u8]) -> Result<Vec<u8>
     encode().map_err(|_| Error::Encode("a public key"))
 }
 
+/// DER `RSAPublicKey` (RFC 8017) of big-endian modulus and exponent.
+pub fn encode_rsa_public_key(modulus: &[u8], exponent: &[u8]) -> Result<Vec<u8>, Error> {
+    let number = |octets| UintRef::new(octets).map_err(|_| Error::Encode("an RSA public key"));
+    asn1::write(&RsaPublicKey { modulus: number(modulus)?, exponent: number(exponent)? }, "an RSA public key")
+}
+
 /// RFC 7093 §2 method 1: the leftmost 160 bits of SHA-256 over the content of `subjectPublicKey`.
 pub(crate) fn key_identifier(spki_der: &[u8]) -> Result<Vec<u8>, Error> {
     let mut digest = HashAlgorithm::Sha256.digest(key_octets(spki_der)?);

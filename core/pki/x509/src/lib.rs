@@ -29,7 +29,7 @@ mod weak;
 
 pub use asn1::{HashAlgorithm, sha256_hex};
 pub use error::Error;
-pub use key::{KeyFacts, KeyType, encode_spki};
+pub use key::{KeyFacts, KeyType, encode_rsa_public_key, encode_spki};
 pub use name::{Subject, check_common_name, common_name_fits};
 pub use san::{MAX_SANS, San, SanError};
 pub use serial::Serial;

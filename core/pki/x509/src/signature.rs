@@ -3,8 +3,8 @@
 use crate::Error;
 use crate::asn1::{self, HashAlgorithm, Signed, oid};
 use crate::key::{KeyFacts, KeyType, key_octets};
-use der::Encode;
-use der::asn1::AnyRef;
+use der::asn1::{AnyRef, UintRef};
+use der::{Encode, Sequence};
 use p521::ecdsa::signature::hazmat::PrehashVerifier as _;
 use p521::ecdsa::{Signature, VerifyingKey};
 use ring::signature::{self as ring_signature, UnparsedPublicKey, VerificationAlgorithm};
@@ -22,6 +22,24 @@ pub fn verify(spki_der: &[u8], message: &[u8], signature: &[u8]) -> bool {
         (KeyType::Ed25519, _) => &ring_signature::ED25519,
     };
     Check::Ring(algorithm).holds(spki_der, message, signature)
+}
+
+/// `ECDSA-Sig-Value` of RFC 3279.
+#[derive(Sequence)]
+struct EcdsaSignature<'a> {
+    r: UintRef<'a>,
+    s: UintRef<'a>,
+}
+
+/// The DER form of an ECDSA signature from the two halves that tokens give: r, then s, of the same length.
+pub fn ecdsa_from_raw(halves: &[u8]) -> Result<Vec<u8>, Error> {
+    const WHAT: &str = "an ECDSA signature";
+    let (r, s) = halves.split_at(halves.len() / 2);
+    if r.is_empty() || r.len() != s.len() {
+        return Err(Error::Encode(WHAT));
+    }
+    let number = |octets| UintRef::new(octets).map_err(|_| Error::Encode(WHAT));
+    asn1::write(&EcdsaSignature { r: number(r)?, s: number(s)? }, WHAT)
 }
 
 /// How a signature is checked.
