@@ -96,7 +96,9 @@ fn inside() {
                 })
             })
             .collect();
-        threads.into_iter().for_each(|thread| thread.join().expect("no thread fails"));
+        for thread in threads {
+            thread.join().expect("no thread fails");
+        }
     }
     for (reference, why) in [
         ("pkcs11:token=other;object=p256", "no token"),
