@@ -91,3 +91,40 @@ fn guides_name_settings_that_the_server_knows() {
     }
     assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
+
+/// The ids at the beginning of a test's name: `tf_22_tf_23_…` and `sh_01_02_03_…` name several.
+fn rows_named(function: &str) -> Vec<String> {
+    let (mut family, mut rows) = ("", Vec::new());
+    for part in function.split('_') {
+        if part.len() == 2 && part.bytes().all(|octet| octet.is_ascii_digit()) {
+            rows.push(format!("{}-{part}", family.to_ascii_uppercase()));
+        } else if part.len() == 2 && rows.len().min(1) == usize::from(!family.is_empty()) {
+            family = part;
+        } else {
+            break;
+        }
+    }
+    rows
+}
+
+#[test]
+fn every_row_of_the_threats_to_signing_in_has_a_test_that_is_named_after_it() {
+    let root = root();
+    let mut sources = Vec::new();
+    files(&root, "rs", &mut sources);
+    let mut named = BTreeSet::new();
+    for source in &sources {
+        let text = read(source);
+        let functions = text.split("fn ").skip(1);
+        named.extend(functions.filter_map(|rest| rest.split('(').next()).flat_map(rows_named));
+    }
+    let page = read(&root.join("docs/operator/sign-in-threats.md"));
+    let rows: Vec<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(' ').next())
+        .filter(|id| id.len() == 5 && id.as_bytes()[2] == b'-')
+        .collect();
+    assert!(rows.len() >= 125, "the page lost rows: {}", rows.len());
+    let missing: Vec<&&str> = rows.iter().filter(|row| !named.contains(**row)).collect();
+    assert!(missing.is_empty(), "no test is named after {missing:?}");
+}

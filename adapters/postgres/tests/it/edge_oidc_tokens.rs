@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 #[tokio::test]
-async fn a_person_signs_in_with_the_roles_of_their_groups_and_every_part_is_on_record() {
+async fn ic_07_a_person_signs_in_with_the_roles_of_their_groups_and_every_part_is_on_record() {
     let lab = Lab::new().await;
     let started = lab.start().await;
     assert_eq!(lab.idp.hits("/keys"), 1, "metadata and keys were fetched to begin");
