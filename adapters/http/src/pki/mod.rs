@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_to_get_is_cacheable_until_a_minute_before_its_end() {
+    fn o10_an_answer_to_get_is_cacheable_until_a_minute_before_its_end() {
         let now = datetime!(2026-03-01 23:00 UTC);
         let response = ocsp_response(shared(), true, None, now);
         assert_eq!(header(&response, "cache-control"), "max-age=3540, public, no-transform, must-revalidate");

@@ -94,7 +94,7 @@ pub fn put(folder: &Path, name: &str, octets: &[u8]) {
 }
 
 #[actix_web::test]
-async fn openssl_agrees_on_chain_list_and_status_before_and_after_a_revocation() {
+async fn o01_o06_r11_openssl_agrees_on_chain_list_and_status_before_and_after_a_revocation() {
     let db = prepared().await;
     let config = config(&db);
     let edge = service!(&config);
@@ -223,7 +223,7 @@ async fn a_cached_answer_needs_no_database_and_without_one_nothing_else_is_claim
 }
 
 #[actix_web::test]
-async fn refusals_speak_ocsp_and_unknown_issuers_and_bodies_are_told_apart() {
+async fn o11_refusals_speak_ocsp_and_unknown_issuers_and_bodies_are_told_apart() {
     let db = prepared().await;
     let config = config(&db);
     let edge = service!(&config);

@@ -1,7 +1,7 @@
 //! Revoking one, many and for a while, through the edge; what OCSP and CRL say of it.
 
 use crate::edge::{TOKEN, send};
-use crate::pki::{administrator, config, get, prepared, service};
+use crate::pki::{administrator, config, get, openssl, prepared, put, service};
 use crate::support::TestDatabase;
 use actix_web::test::{call_service, read_body};
 use certctl_inventory::Certificate;
@@ -265,4 +265,67 @@ async fn o09_no_good_is_given_after_a_revocation_was_answered() {
         judged += after.len() + seen.len();
     }
     assert_eq!(judged, 10_000);
+}
+
+#[actix_web::test]
+async fn o02_o03_o04_o08_o12_every_form_of_serial_is_answered_by_its_own_ca_alone() {
+    let db = prepared().await;
+    let config = config(&db);
+    let edge = service!(&config);
+    let admin = administrator!(edge);
+    let certificate = crate::certificates::declared(&db, "web").await;
+    let _serial = issued!(edge, admin, certificate);
+    let issuer = &certificate.issuer_id;
+    copies(&db, &certificate, 4).await;
+    // One octet, a leading zero digit, the high bit of the first octet, and twenty octets.
+    let forms = ["7f", "0123456789abcdef", "ff00000000000001", "7fffffffffffffffffffffffffffffffffffffff"];
+    let session = db.session().await;
+    for (at, form) in forms.iter().enumerate() {
+        let sql = "UPDATE inventory.certificate_versions SET serial_number = lpad($2, 40, '0') WHERE id = $1";
+        session.execute(sql, &[&format!("bulkv-{}", at + 1), form]).await.expect("a serial");
+    }
+    let revoke = "/api/v1/certificates/bulk-00003/revoke";
+    let (status, answer) = send!(edge, POST revoke, Some(&admin), Some(json!({"reason": "superseded"})));
+    assert_eq!(status, 200, "{answer}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    put(folder, "ca.der", &octets!(edge, format!("/.well-known/pki/ca/{issuer}")));
+    assert!(openssl(folder, "x509 -inform DER -in ca.der -out ca.pem").0);
+    macro_rules! ask {
+        ($digest:expr, $ca:expr, $serials:expr) => {{
+            let serials: String = $serials.iter().map(|serial| format!(" -serial 0x{serial}")).collect();
+            let asked = format!("ocsp -no_nonce -issuer {}{}{serials} -reqout request.der", $ca, $digest);
+            let (made, text) = openssl(folder, &asked);
+            assert!(made, "{text}");
+            let request = actix_web::test::TestRequest::post()
+                .uri(&format!("/.well-known/pki/ocsp/{issuer}"))
+                .insert_header(("Content-Type", "application/ocsp-request"))
+                .set_payload(std::fs::read(folder.join("request.der")).expect("a request"));
+            let response = call_service(&edge, request.to_request()).await;
+            assert_eq!(response.status().as_u16(), 200);
+            read_body(response).await
+        }};
+    }
+    let mut all: Vec<&str> = forms.to_vec();
+    all.push("0badcafe");
+    for digest in ["", " -sha1", " -sha256", " -sha384"] {
+        let answer = ask!(digest, "ca.pem", all);
+        put(folder, "answer.der", &answer);
+        let (fine, text) =
+            openssl(folder, "ocsp -respin answer.der -reqin request.der -CAfile ca.pem -issuer ca.pem -resp_text");
+        assert!(fine && text.contains("Response verify OK"), "{digest}: {text}");
+        let statuses: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("Cert Status: ")).collect();
+        assert_eq!(statuses, ["good", "good", "revoked", "good", "unknown"], "{digest}: {text}");
+    }
+    let sixteen: Vec<String> = (0..16).map(|n| format!("{:02x}", n + 1)).collect();
+    put(folder, "answer.der", &ask!("", "ca.pem", sixteen));
+    let (_, text) = openssl(folder, "ocsp -respin answer.der -CAfile ca.pem -issuer ca.pem -resp_text");
+    assert_eq!(text.matches("Cert Status: ").count(), 16);
+    let seventeen: Vec<String> = (0..17).map(|n| format!("{:02x}", n + 1)).collect();
+    assert_eq!(ask!("", "ca.pem", seventeen)[4], 1, "more than sixteen are malformed");
+    // Another CA of the same name: its key differs, and so it is not asked here.
+    let make =
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout other.key -subj /CN=Other -out other.pem";
+    assert!(openssl(folder, make).0);
+    assert_eq!(ask!("", "other.pem", forms)[4], 6, "another CA's certificates: unauthorized");
 }

@@ -253,7 +253,7 @@ async fn revocations_at_the_same_time_change_the_state_once() {
 }
 
 #[tokio::test]
-async fn crl_numbers_rise_strictly_whoever_publishes() {
+async fn r01_crl_numbers_rise_strictly_whoever_publishes() {
     let db = TestDatabase::new().await;
     let certificate = crate::certificates::declared(&db, "web").await;
     let issuers = registry(&db.ambient, &sealer());
@@ -308,7 +308,7 @@ async fn a_revocation_that_commits_while_a_list_is_made_asks_for_the_next() {
 }
 
 #[tokio::test]
-async fn an_expired_certificate_leaves_the_list_after_it_was_listed_once_more() {
+async fn r07_an_expired_certificate_leaves_the_list_after_it_was_listed_once_more() {
     let db = TestDatabase::new().await;
     let certificate = crate::certificates::declared(&db, "web").await;
     let issuers = registry(&db.ambient, &sealer());
@@ -330,7 +330,7 @@ async fn an_expired_certificate_leaves_the_list_after_it_was_listed_once_more() 
 }
 
 #[tokio::test]
-async fn replicas_end_with_one_responder_and_replace_it_in_good_time() {
+async fn o13_replicas_end_with_one_responder_and_replace_it_in_good_time() {
     let db = TestDatabase::new().await;
     let certificate = crate::certificates::declared(&db, "web").await;
     let sealer = sealer();

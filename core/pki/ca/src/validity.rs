@@ -68,7 +68,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_certificate_outlives_its_chain_or_its_bound(length in 10..100_000_000_i64, left in 1..100_000_000_i64) {
+        fn c05_no_certificate_outlives_its_chain_or_its_bound(length in 10..100_000_000_i64, left in 1..100_000_000_i64) {
             let input = input(length, left);
             if let Ok((not_before, not_after, clamped)) = lifetime(&input) {
                 prop_assert!(not_after <= input.chain_not_after);

@@ -433,3 +433,104 @@ fn what_breaks_a_rule_is_refused_before_the_key_signs() {
     assert_eq!(error.code(), "lint_failed");
     assert!(error.to_string().contains("authority_key_identifier"), "{error}");
 }
+
+/// A list by another builder, with what ours would never write.
+mod lists {
+    use super::*;
+    use der::Sequence;
+    use der::asn1::Uint;
+    use x509_cert::ext::Extensions;
+    use x509_cert::spki::AlgorithmIdentifierRef;
+
+    #[derive(Sequence, Clone)]
+    struct Line {
+        serial: Uint,
+        at: Time,
+        extensions: Option<Extensions>,
+    }
+
+    #[derive(Sequence, Clone)]
+    struct Tbs<'a> {
+        version: Option<Version>,
+        signature: AlgorithmIdentifierRef<'a>,
+        issuer: AnyRef<'a>,
+        this_update: Time,
+        next_update: Option<Time>,
+        revoked: Option<Vec<Line>>,
+        #[asn1(context_specific = "0", tag_mode = "EXPLICIT", optional = "true")]
+        extensions: Option<Extensions>,
+    }
+
+    fn line(serial: u8, reason: Option<u8>, at: Timestamp) -> Line {
+        let extension = reason.map(|code| Extension {
+            extn_id: oid::CRL_REASON,
+            critical: false,
+            extn_value: OctetString::new([0x0A, 1, code]).expect("short"),
+        });
+        Line {
+            serial: Uint::new(&[serial]).expect("short"),
+            at: asn1::time(at).expect("in range"),
+            extensions: extension.map(|extension| vec![extension]),
+        }
+    }
+
+    fn rules(change: impl FnOnce(&mut Tbs<'_>)) -> Vec<&'static str> {
+        let issuer = name("Some CA");
+        let number = asn1::extension(oid::CRL_NUMBER, false, &7u64).expect("encodes");
+        let mut tbs = Tbs {
+            version: Some(Version::V2),
+            signature: asn1::signature_identifier(SignatureAlgorithm::EcdsaP256Sha256),
+            issuer: asn1::read(&issuer, "a name").expect("a name"),
+            this_update: asn1::time(at()).expect("in range"),
+            next_update: Some(asn1::time(at() + Duration::days(1)).expect("in range")),
+            revoked: Some(vec![line(1, Some(1), at())]),
+            extensions: Some(vec![builder::authority_key_identifier(&[5; 20]).expect("encodes"), number]),
+        };
+        change(&mut tbs);
+        let tbs = asn1::write(&tbs, "a CRL").expect("encodes");
+        let der = asn1::wrap(&tbs, SignatureAlgorithm::EcdsaP256Sha256, &[], "a CRL").expect("wraps");
+        crate::lint::crl(&der).into_iter().map(|finding| finding.rule).collect()
+    }
+
+    #[test]
+    fn a_list_that_keeps_every_rule_gives_no_finding() {
+        assert_eq!(rules(|_| {}), Vec::<&str>::new());
+        assert_eq!(rules(|tbs| tbs.revoked = None), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn r01_lists_are_v2_with_number_and_authority() {
+        assert_eq!(rules(|tbs| tbs.extensions.as_mut().expect("some").truncate(1)), ["crl_number"]);
+        assert_eq!(rules(|tbs| drop(tbs.extensions.as_mut().expect("some").remove(0))), ["authority_key_identifier"]);
+        assert_eq!(rules(|tbs| tbs.extensions.as_mut().expect("some")[1].critical = true), ["criticality"]);
+        assert!(rules(|tbs| tbs.version = Some(Version::V1)).contains(&"version"));
+    }
+
+    #[test]
+    fn r02_the_next_update_is_there_and_later() {
+        assert_eq!(rules(|tbs| tbs.next_update = None), ["crl_window"]);
+        assert_eq!(rules(|tbs| tbs.next_update = Some(tbs.this_update)), ["crl_window"]);
+    }
+
+    #[test]
+    fn r03_an_empty_list_is_absent() {
+        assert_eq!(rules(|tbs| tbs.revoked = Some(vec![])), ["revoked_certificates"]);
+    }
+
+    #[test]
+    fn r04_reasons_are_known_and_never_unspecified() {
+        for code in [0, 8] {
+            assert_eq!(rules(|tbs| tbs.revoked = Some(vec![line(1, Some(code), at())])), ["reason_code"], "{code}");
+        }
+        for code in [1, 2, 3, 4, 5, 6, 9, 10] {
+            assert_eq!(rules(|tbs| tbs.revoked = Some(vec![line(1, Some(code), at())])), Vec::<&str>::new(), "{code}");
+        }
+    }
+
+    #[test]
+    fn r05_serials_stand_once_and_revocations_lie_in_the_past() {
+        assert_eq!(rules(|tbs| tbs.revoked = Some(vec![line(1, None, at()), line(1, None, at())])), ["crl_duplicate"]);
+        let late = at() + Duration::SECOND;
+        assert_eq!(rules(|tbs| tbs.revoked = Some(vec![line(1, None, late)])), ["revocation_date"]);
+    }
+}

@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn one_to_sixteen_certificates_may_be_asked_for() {
+    fn o12_one_to_sixteen_certificates_may_be_asked_for() {
         assert_eq!(parse_request(&request(oid::SHA1, 16, vec![])).expect("valid").entries.len(), 16);
         for entries in [0, 17] {
             let error = parse_request(&request(oid::SHA1, entries, vec![])).expect_err("refused");
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn nonces_of_1_to_128_octets_are_taken_and_others_malformed() {
+    fn o07_nonces_of_1_to_128_octets_are_taken_and_others_malformed() {
         for length in [1, 15, 16, 32, 33, 128] {
             let parsed = parse_request(&request(oid::SHA1, 1, vec![nonce_extension(length)])).expect("valid");
             assert_eq!(parsed.nonce.map(|nonce| nonce.len()), Some(length));

@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_break_a_rule_are_refused_with_its_code() {
+    fn i02_c13_names_that_break_a_rule_are_refused_with_its_code() {
         let long_label = format!("{}.example", "a".repeat(64));
         let long_name = format!("{}a.example", "abcdefgh.".repeat(30));
         for (text, code) in [
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_u_label_is_refused_with_its_a_label() {
+    fn i01_a_u_label_is_refused_with_its_a_label() {
         assert!(San::parse("bücher.example").expect_err("raw U-label").message.contains("xn--bcher-kva.example"));
     }
 

@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn new_serials_are_positive_and_fit_20_octets() {
+    fn c02_b08_new_serials_are_positive_and_fit_20_octets() {
         assert_eq!(Serial::from_random([0; 20]), None);
         let mut sign_bit_only = [0; 20];
         sign_bit_only[0] = 0x80;

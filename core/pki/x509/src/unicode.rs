@@ -41,7 +41,7 @@ mod tests {
     use super::unsafe_text;
 
     #[test]
-    fn look_alikes_and_hidden_characters_are_unsafe() {
+    fn i04_i08_look_alikes_and_hidden_characters_are_unsafe() {
         for bad in [
             "p\u{430}ypal.com",      // Cyrillic a
             "goog\u{200B}le.com",    // zero width

@@ -18,7 +18,7 @@ fn keys(work: &Work) -> Vec<TestKey> {
 }
 
 #[test]
-fn a_leaf_of_every_key_type_verifies_under_a_root_of_every_key_type() {
+fn c09_a_leaf_of_every_key_type_verifies_under_a_root_of_every_key_type() {
     let work = Work::new();
     for ca_key in keys(&work) {
         let ca = root(&ca_key);
@@ -108,7 +108,7 @@ fn an_empty_subject_makes_the_names_critical() {
 }
 
 #[test]
-fn times_switch_form_at_2050() {
+fn c05_times_switch_form_at_2050() {
     let work = Work::new();
     let key = TestKey::new(KeyAlgorithm::EcdsaP256);
     for (year, form) in [(2049, "UTCTIME"), (2050, "GENERALIZEDTIME")] {
@@ -226,7 +226,7 @@ fn a_ca_file_that_breaks_a_rule_is_refused_by_name() {
 }
 
 #[test]
-fn subordinates_obey_the_path_length_and_chains_their_order() {
+fn c07_subordinates_obey_the_path_length_and_chains_their_order() {
     let work = Work::new();
     let [root_key, sub_key, key] =
         [KeyAlgorithm::EcdsaP384, KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP256].map(TestKey::new);

@@ -113,7 +113,7 @@ fn weak_and_unsupported_keys_are_refused() {
 }
 
 #[test]
-fn everything_wrong_with_a_request_is_told_at_once() {
+fn c19_everything_wrong_with_a_request_is_told_at_once() {
     let work = Work::new();
     let extensions =
         "basicConstraints=CA:TRUE\nsubjectAltName=DNS:a..b,DNS:xn--a.example,otherName:1.3.6.1.4.1.311.20.2.3;UTF8:x";

@@ -58,7 +58,7 @@ fn a_listed_certificate_fails_verification_and_others_pass() {
 }
 
 #[test]
-fn lists_leave_out_what_must_be_absent() {
+fn r01_r03_r04_lists_leave_out_what_must_be_absent() {
     let work = Work::new();
     let key = TestKey::new(KeyAlgorithm::EcdsaP256);
     let ca = root(&key);
@@ -195,7 +195,7 @@ impl Responder {
 }
 
 #[test]
-fn answers_verify_in_openssl_for_each_status_hash_and_nonce() {
+fn o02_o06_answers_verify_in_openssl_for_each_status_hash_and_nonce() {
     let revoked = Status::Revoked { at: now() - Duration::hours(3), reason: 1 };
     for algorithm in [KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP384, KeyAlgorithm::Ed25519] {
         let responder = Responder::new(algorithm);
@@ -234,7 +234,7 @@ fn the_ca_may_sign_answers_itself() {
 }
 
 #[test]
-fn the_nonce_is_echoed_among_the_response_extensions_only() {
+fn o07_the_nonce_is_echoed_among_the_response_extensions_only() {
     let responder = Responder::new(KeyAlgorithm::EcdsaP256);
     for (option, expected) in [("-nonce", 1), ("-no_nonce", 0)] {
         let request = responder.request("-sha1", option);
@@ -255,7 +255,7 @@ fn the_nonce_is_echoed_among_the_response_extensions_only() {
 }
 
 #[test]
-fn the_responder_certificate_is_for_signing_answers_only() {
+fn o05_the_responder_certificate_is_for_signing_answers_only() {
     let responder = Responder::new(KeyAlgorithm::EcdsaP384);
     let path = responder.work.write("responder.der", &responder.cert);
     let shown = responder.work.ok(&["x509", "-inform", "DER", "-noout", "-text", "-in", &path]);
