@@ -17,6 +17,7 @@ use actix_web::HttpResponse;
     responses(
         (status = 200, body = ProfileBody),
         (status = 202, body = AwaitsApproval, description = "A second person must grant the change first."),
+        (status = 409, body = crate::edge::ErrorBody, description = "The name is in use, or another change waits for a decision."),
         (status = 412, body = crate::edge::ErrorBody, description = "It changed since it was read."),
     ),
 )]
