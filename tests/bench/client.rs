@@ -54,25 +54,33 @@ impl Client {
 
     /// Reads with a session, and must get this status.
     pub fn expect_in_session(&self, path: &str, cookie: &str, status: u16) -> Outcome<()> {
-        let mut answer = self.exchange("GET", path, Some(cookie), None)?;
+        let mut answer = self.exchange("GET", path, Some(("cookie", cookie)), None)?;
         let got = answer.status().as_u16();
         answer.body_mut().read_to_vec().map_err(|error| format!("GET {path}: {error}"))?;
         if got == status { Ok(()) } else { Err(format!("GET {path} in a session answered {got}")) }
+    }
+
+    /// Sends JSON as a proxy in front of a client of this address would; the status.
+    pub fn post_from(&self, address: &str, path: &str, json: &str) -> Outcome<u16> {
+        let body = Some(("application/json", json.as_bytes()));
+        let mut answer = self.exchange("POST", path, Some(("x-forwarded-for", address)), body)?;
+        answer.body_mut().read_to_vec().map_err(|error| format!("POST {path}: {error}"))?;
+        Ok(answer.status().as_u16())
     }
 
     fn exchange(
         &self,
         method: &str,
         path: &str,
-        cookie: Option<&str>,
+        header: Option<(&str, &str)>,
         body: Option<(&str, &[u8])>,
     ) -> Outcome<ureq::http::Response<ureq::Body>> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         if let Some(authorization) = &self.authorization {
             request = request.header("authorization", authorization);
         }
-        if let Some(cookie) = cookie {
-            request = request.header("cookie", cookie);
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
         }
         if let Some((kind, _)) = body {
             request = request.header("content-type", kind);

@@ -3,6 +3,7 @@
 //! Numbers depend on the machine; ratios of one run are what is judged. The driver shares the processors with the server.
 
 mod agents;
+mod breakglass;
 mod client;
 mod database;
 mod export;
@@ -119,6 +120,15 @@ fn run(phase: Duration) -> Outcome<()> {
     let deployed = format!("agent, peak over {} keys and deployments, resident", agents::DEPLOYMENTS);
     report.line(&deployed, report::mebibytes(agent.peak));
 
+    let emergency = breakglass::measure(&mut server)?;
+    report.latency("bare Argon2id of emergency passwords, in the driver", &emergency.bare);
+    report.latency("emergency sign-in, wrong password", &emergency.wrong);
+    report.latency("emergency sign-in, unknown account", &emergency.unknown);
+    report.latency("emergency sign-in, locked account", &emergency.locked);
+    report.latency("emergency sign-in, malformed", &emergency.malformed);
+    let crowd = format!("server, growth over {} emergency sign-ins at once", breakglass::AT_ONCE);
+    report.line(&crowd, report::mebibytes(emergency.growth));
+
     let mut ready = [server.restart()?, server.restart()?, server.restart()?];
     ready.sort_unstable();
     report.line("ready on an existing database, median of 3", report::milliseconds(ready[1]));
@@ -133,6 +143,8 @@ fn run(phase: Duration) -> Outcome<()> {
     report.aim(Aim::at_most("list of 10,000, p99", report::in_milliseconds(first_page.p99), 15.0, "ms"));
     let gate = added.gated.p99.saturating_sub(added.public.p99);
     report.aim(Aim::at_most("authentication and gate, added p99", report::in_milliseconds(gate), 1.0, "ms"));
+    let grown = report::in_mebibytes(emergency.growth);
+    report.aim(Aim::at_most("growth over 50 emergency sign-ins at once", grown, 192.0, "MiB"));
     let added = |session: &latency::Latency, beside: &latency::Latency| {
         report::in_milliseconds(session.p99.saturating_sub(beside.p99))
     };

@@ -121,6 +121,8 @@ fn launch(dir: &Path, port: u16, pki_port: u16) -> Outcome<Child> {
         .env("CERTCTL_SHUTDOWN_DRAIN_DELAY", "0s")
         .env("CERTCTL_RATE_LIMIT_ENABLED", "false")
         .env("CERTCTL_SESSION_MAX_PER_USER", "0")
+        .env("CERTCTL_BREAKGLASS_ENABLED", "true")
+        .env("CERTCTL_TRUSTED_PROXIES", "127.0.0.1")
         .env("CERTCTL_OCSP_RATE_LIMIT_PER_IP_MIN", "0")
         .stderr(log)
         .spawn()

@@ -237,13 +237,8 @@ impl Host<'_> {
                 let caller = Self::caller("keys");
                 let mut unit = self.database.read().await?;
                 for key in list_keys(unit.stores(), &caller, Some(id)).await? {
-                    let used = key.last_used_at.map_or_else(|| "never".to_owned(), timestamp::to_rfc3339);
-                    println!(
-                        "{}  {}  registered {}  used {used}",
-                        key.id,
-                        key.name,
-                        timestamp::to_rfc3339(key.created_at)
-                    );
+                    let used = key.last_used_at.map_or_else(|| "never".to_owned(), whole);
+                    println!("{}  {}  registered {}  used {used}", key.id, key.name, whole(key.created_at));
                 }
             }
             BreakglassCommand::RemoveKey { id, key, dry_run } => {
@@ -291,7 +286,7 @@ impl Host<'_> {
         let most = time::Duration::try_from(self.config.breakglass.max_activation).unwrap_or(time::Duration::MAX);
         let window =
             self.change(async |tx| open_window(tx, self.ambient, &caller.context, length, most, reason).await).await?;
-        println!("emergency accounts may sign in until {}", timestamp::to_rfc3339(window.closes_at));
+        println!("emergency accounts may sign in until {}", whole(window.closes_at));
         self.warn_unless_mounted();
         Ok(())
     }
@@ -332,8 +327,8 @@ impl Host<'_> {
                 credential;
             let state =
                 if person.active { standing(lockout.locked(now), lockout.failures) } else { "ended".to_owned() };
-            let until = lockout.locked_until.filter(|until| *until > now).map(timestamp::to_rfc3339);
-            let (set, until) = (timestamp::to_rfc3339(last_password_change_at), until.unwrap_or_default());
+            let until = lockout.locked_until.filter(|until| *until > now).map(whole);
+            let (set, until) = (whole(last_password_change_at), until.unwrap_or_default());
             let row =
                 writeln!(out, "{:<32} {state:<10} {security_keys:>4} {set:<21} {until:<21} {display_name}", person.id);
             if row.is_err() {
@@ -366,6 +361,11 @@ impl Host<'_> {
     }
 }
 
+/// To the second; nobody reads more.
+fn whole(at: Timestamp) -> String {
+    timestamp::to_rfc3339(at.replace_nanosecond(0).unwrap_or(at))
+}
+
 fn no_password() -> Failed {
     Failed::Password("there is no password".to_owned())
 }
@@ -380,7 +380,7 @@ fn standing(locked: bool, failures: u32) -> String {
 
 fn in_words(window: Option<Window>, now: Timestamp) -> String {
     let Some(window) = window else { return "emergency sign-in was never opened".to_owned() };
-    let at = timestamp::to_rfc3339;
+    let at = whole;
     if window.open(now) {
         let by = window.opened_by.as_str();
         return format!(

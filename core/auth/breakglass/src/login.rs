@@ -155,7 +155,8 @@ async fn barred(
     actor_id: &str,
     now: Timestamp,
 ) -> Result<Option<Failure>, StoreError> {
-    if !tx.breakglass_window().await?.is_some_and(|window| window.open(now)) {
+    // Held until the session is there: whoever closes the window and ends the sessions ends this one as well.
+    if !tx.breakglass_window_for_update().await?.is_some_and(|window| window.open(now)) {
         return Ok(Some(Failure::Closed));
     }
     match tx.person(actor_id).await? {
