@@ -69,7 +69,7 @@ pub(super) fn prepare() {
     LazyLock::force(&RATE_LIMITED);
     LazyLock::force(&OCSP);
     // An alert on a rate must know the zero before the first use.
-    for result in ["signed_in", "signed_in_with_security_key", "second_factor_asked", "refused", "failed"] {
+    for result in ["signed_in", "key_answered", "key_asked", "refused", "failed"] {
         BREAKGLASS.with_label_values(&[result]);
     }
 }

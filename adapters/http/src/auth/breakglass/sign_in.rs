@@ -157,14 +157,14 @@ impl Told for SignIn {
     fn result(&self) -> &'static str {
         match self {
             Self::Session(_) => "signed_in",
-            Self::SecondFactor(_) => "second_factor_asked",
+            Self::SecondFactor(_) => "key_asked",
         }
     }
 }
 
 impl Told for Box<Minted> {
     fn result(&self) -> &'static str {
-        "signed_in_with_security_key"
+        "key_answered"
     }
 }
 
