@@ -6,6 +6,7 @@ mod approvals;
 mod audit;
 mod auth_admin;
 mod breakglass_host;
+mod breakglass_log;
 mod browser;
 mod defences;
 mod demo_residue;

@@ -71,10 +71,18 @@ pub fn presented_actor(text: &str) -> Option<&str> {
     IdKind::check_supplied(text).ok().map(|()| text)
 }
 
+/// Whether a text is long enough for a password, and no id that we make ourselves.
+fn could_be_password(text: &str) -> bool {
+    let made = text.strip_prefix("u-").is_some_and(|rest| rest.len() == 26);
+    text.len() >= crate::password::SHORTEST && !made
+}
+
 impl Attempt {
     /// One that can't succeed, whatever the store says.
     pub fn hopeless(actor_id: &str, failure: Failure) -> Self {
-        let actor_id = presented_actor(actor_id).unwrap_or_default().to_owned();
+        // What is nobody's id may be a password in the wrong field.
+        let shown = |id: &&str| failure != Failure::NoCredential || !could_be_password(id);
+        let actor_id = presented_actor(actor_id).filter(shown).unwrap_or_default().to_owned();
         Self { actor_id, stored: None, refused: Some(failure) }
     }
 }
@@ -273,5 +281,10 @@ mod tests {
             assert_eq!(presented_actor(bad), None, "{bad:?}");
             assert_eq!(Attempt::hopeless(bad, Failure::Malformed).actor_id, "");
         }
+        let unknown = |text: &str| Attempt::hopeless(text, Failure::NoCredential).actor_id;
+        assert_eq!(unknown("drill-1"), "drill-1");
+        assert_eq!(unknown("u-01k3x9m2v7q8w4e5r6t7y8z9ab"), "u-01k3x9m2v7q8w4e5r6t7y8z9ab");
+        assert_eq!(unknown("correct-horse-battery"), "", "it may be a password");
+        assert_eq!(Attempt::hopeless("emergency-account-1", Failure::Locked).actor_id, "emergency-account-1");
     }
 }
