@@ -13,6 +13,7 @@ mod demo_residue;
 mod faults;
 mod first_admin;
 mod matrix;
+mod oidc_provider;
 mod pages;
 mod roles_cli;
 mod sealing;

@@ -19,7 +19,7 @@ mod list_actors;
 mod list_keys;
 mod mappings;
 mod me;
-mod oidc;
+pub(crate) mod oidc;
 mod permissions;
 mod providers;
 mod roles;

@@ -1,7 +1,7 @@
 //! Logout that the provider asks for: which tokens are acted on, whose sessions end, and that no logout is lost.
 
 use crate::hostile::{CLIENT, KEYS, KeySet, maced, raw_token, signed};
-use crate::sign_in::{ADDRESS, Lab, Outcome, SESSION, browser};
+use crate::sign_in::{ADDRESS, BROWSER, Lab, Outcome, SESSION, browser};
 use actix_web::test::TestRequest;
 use serde_json::{Value, json};
 
@@ -257,6 +257,35 @@ async fn bl_15_other_methods_and_bodies_are_refused() {
     assert_eq!(lab.here.send(post().set_form([("logout_token", large)])).await.status, 413);
     let told: Value = serde_json::from_str(&twice.body).expect("JSON");
     assert_eq!(told["message"], "logout_token validation failed");
+}
+
+#[tokio::test]
+async fn a_browser_that_leaves_is_sent_to_the_providers_own_end_where_that_is_set_up() {
+    let lab = Lab::new().await;
+    let leave = async |path: &str, session: &str| {
+        let request = browser(TestRequest::post().uri(path), Some(BROWSER), Some(ADDRESS));
+        lab.here.send(request.insert_header(("Cookie", format!("{SESSION}={session}")))).await
+    };
+    let session = sign_in(&lab, "ada", "a").await.cookie(SESSION).expect("a session").to_owned();
+    assert_eq!(leave("/auth/logout", &session).await.status, 204, "not set up");
+    lab.execute("UPDATE iam.oidc_providers SET rp_initiated_logout = true").await;
+    let session = sign_in(&lab, "ada", "b").await.cookie(SESSION).expect("a session").to_owned();
+    let left = leave("/auth/logout", &session).await;
+    assert_eq!(left.status, 200, "{left:?}");
+    assert!(left.cookies[SESSION].contains("Max-Age=0"), "{left:?}");
+    let told: Value = serde_json::from_str(&left.body).expect("JSON");
+    let url = url::Url::parse(told["end_session_url"].as_str().expect("a URL")).expect("a URL");
+    let asked: std::collections::BTreeMap<_, _> = url.query_pairs().into_owned().collect();
+    assert_eq!(url.path(), "/end");
+    assert_eq!(asked["post_logout_redirect_uri"], "https://pki.corp.example/login");
+    assert_eq!(asked["client_id"], CLIENT);
+    assert_eq!(asked["id_token_hint"].split('.').count(), 3, "the ID token of this very session");
+    assert!(live(&lab).await.is_empty());
+    let session = sign_in(&lab, "ada", "c").await.cookie(SESSION).expect("a session").to_owned();
+    lab.idp.script(|script| script.keys = KeySet::Text(503, String::new()));
+    lab.execute("UPDATE iam.oidc_providers SET row_version = row_version + 1").await;
+    assert_eq!(leave("/auth/logout", &session).await.status, 204, "a provider that is down keeps nobody in");
+    assert!(live(&lab).await.is_empty());
 }
 
 #[tokio::test]

@@ -1,11 +1,11 @@
 //! `GET /auth/oidc/callback`
 
-use super::{Oidc, PENDING, Params, cleared_pending_cookie, redirect, to_sign_in_page, wants_page};
+use super::{Oidc, PENDING, Params, cleared_pending_cookie, page_that_goes_on, redirect, to_sign_in_page, wants_page};
 use crate::edge::cookies::{session_cookies, set_cookies};
 use crate::edge::pipeline::record_alone;
 use crate::edge::{ApiError, Cx, Sessions};
 use actix_web::HttpResponse;
-use actix_web::http::{StatusCode, header};
+use actix_web::http::StatusCode;
 use certctl_kernel::{DomainError, Secret, StoreError};
 use certctl_oidc::{
     Admission, AdmitError, Answer, Browser, Door, FailedSignIn, Failure, Pending, Provider, Refused, Vouched, admit,
@@ -228,17 +228,5 @@ impl Attempt<'_> {
 /// On to where the person wanted to go. A Strict cookie does not come along on a way that another site began, so that
 /// then a page of our own has to begin it.
 fn arrived(return_to: &str, same_site: SameSite) -> HttpResponse {
-    if same_site == SameSite::Lax {
-        return redirect(return_to);
-    }
-    let escaped = return_to.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;");
-    let page = format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Signed in</title>\
-         <meta http-equiv=\"refresh\" content=\"0;url={escaped}\"></head>\
-         <body><p><a href=\"{escaped}\">Continue</a></p></body></html>"
-    );
-    HttpResponse::Ok()
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .content_type("text/html; charset=utf-8")
-        .body(page)
+    if same_site == SameSite::Lax { redirect(return_to) } else { page_that_goes_on(return_to) }
 }

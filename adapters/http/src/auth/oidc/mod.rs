@@ -11,7 +11,10 @@ use std::sync::Arc;
 
 mod back_channel_logout;
 mod callback;
+mod end_session;
 mod login;
+
+pub(crate) use end_session::end_session_url;
 
 /// The sign-in that a browser has begun.
 const PENDING: &str = "__Host-certctl_oidc_pending";
@@ -77,6 +80,21 @@ fn redirect(to: &str) -> HttpResponse {
         .insert_header((header::LOCATION, to))
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .finish()
+}
+
+/// A page that goes on to `url` by itself. A redirect in its place would be taken for the way of whoever sent the
+/// browser here: Strict cookies would stay behind, and a form's policy would forbid it.
+pub(crate) fn page_that_goes_on(url: &str) -> HttpResponse {
+    let escaped = url.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;");
+    let page = format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>certctl</title>\
+         <meta http-equiv=\"refresh\" content=\"0;url={escaped}\"></head>\
+         <body><p><a href=\"{escaped}\">Continue</a></p></body></html>"
+    );
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .content_type("text/html; charset=utf-8")
+        .body(page)
 }
 
 /// Back to the sign-in page, with the category and nothing else.
