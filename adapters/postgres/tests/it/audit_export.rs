@@ -92,7 +92,7 @@ async fn an_export_comes_as_csv_zipped_and_within_its_limits() {
     assert_eq!(header(&headers, "content-type"), "text/csv; charset=utf-8");
     let plain = String::from_utf8(plain.to_vec()).expect("text");
     assert!(plain.starts_with("seq,timestamp,id,actor,"));
-    assert!(plain.contains("\"{\"\"number\"\":59,"), "{plain}");
+    assert!(plain.contains("\"\"number\"\":59"), "members come in the database's order: {plain}");
     assert_eq!(trailer(&plain)["rows"], json!(plain.lines().count() - 2));
     let (_, headers, zipped) = fetch!(edge, &path, Some(&*key), "gzip");
     assert_eq!(header(&headers, "content-encoding"), "gzip");

@@ -188,7 +188,8 @@ async fn without_a_credential_only_the_public_routes_answer() {
     for path in ["auth/check", "auth/me", "auth/permissions", "auth/keys", "auth/api-keys", "audit", "audit/audit-1"] {
         assert_eq!(send!(edge, GET & format!("/api/v1/{path}"), None).0, 401, "{path}");
     }
-    assert_eq!(send!(edge, GET "/api/v1/auth/info", None), (200, json!({"auth_type": "api-key", "required": true})));
+    let info = json!({"auth_type": "api-key", "required": true, "oidc_providers": []});
+    assert_eq!(send!(edge, GET "/api/v1/auth/info", None), (200, info));
     let (status, refused) = send!(edge, GET "/api/v1/auth/me", Some("cctl_000000000000_guess"));
     assert_eq!((status, text(&refused["message"])), (401, "Invalid API key".to_owned()));
 }

@@ -37,7 +37,10 @@ pub(crate) struct Input {
 /// Says what a group is worth. The caller gives only rights of its own.
 #[utoipa::path(
     post, path = "/api/v1/auth/oidc/group-mappings", tag = "auth", request_body = Input,
-    responses((status = 201, body = MappingBody)),
+    responses(
+        (status = 201, body = MappingBody),
+        (status = 404, body = crate::edge::ErrorBody, description = "There is no such provider, role, profile or issuer."),
+    ),
 )]
 pub(crate) async fn handler(cx: Cx, body: JsonBody<Input>) -> Result<HttpResponse, ApiError> {
     let caller = cx.caller()?;

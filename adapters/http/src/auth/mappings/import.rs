@@ -33,7 +33,10 @@ pub(crate) struct Imported {
 /// Makes many mappings at once, all or none; those that are there already are left alone.
 #[utoipa::path(
     post, path = "/api/v1/auth/oidc/group-mappings/import", tag = "auth", request_body = Input,
-    responses((status = 200, body = Imported)),
+    responses(
+        (status = 200, body = Imported),
+        (status = 404, body = crate::edge::ErrorBody, description = "There is no such provider, role, profile or issuer."),
+    ),
 )]
 pub(crate) async fn handler(cx: Cx, body: JsonBody<Input>) -> Result<HttpResponse, ApiError> {
     let caller = cx.caller()?;

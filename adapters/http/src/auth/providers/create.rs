@@ -10,7 +10,10 @@ use certctl_oidc::{check_new_provider, create_provider};
 #[utoipa::path(
     post, path = "/api/v1/auth/oidc/providers", tag = "auth", request_body = Input,
     params(("skip_check" = Option<bool>, Query, description = "Keeps the provider without asking it.")),
-    responses((status = 201, body = ProviderBody)),
+    responses(
+        (status = 201, body = ProviderBody),
+        (status = 404, body = crate::edge::ErrorBody, description = "There is no such role."),
+    ),
 )]
 pub(crate) async fn handler(cx: Cx, mut params: QueryParams, body: JsonBody<Input>) -> Result<HttpResponse, ApiError> {
     let (caller, sealer, oidc) = (cx.caller()?, sealer(&cx)?, cx.state().oidc()?);

@@ -96,7 +96,10 @@ impl TestResult {
 /// Looks at a provider, stored or not; nothing is stored. Checks that fail are told in the answer.
 #[utoipa::path(
     post, path = "/api/v1/auth/oidc/test", tag = "auth", request_body = Input,
-    responses((status = 200, body = TestResult)),
+    responses(
+        (status = 200, body = TestResult),
+        (status = 404, body = crate::edge::ErrorBody, description = "There is no such provider."),
+    ),
 )]
 pub(crate) async fn handler(cx: Cx, body: JsonBody<Input>) -> Result<HttpResponse, ApiError> {
     let caller = cx.caller()?;
