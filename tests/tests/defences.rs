@@ -268,7 +268,7 @@ fn pages_of_listed_origins_may_call_with_credentials_and_others_may_not() {
 
     let called = fetch(&server, "/api/v1/auth/me", &["-H", &format!("Origin: {CONSOLE}")]);
     assert_eq!((called.status, called.header("access-control-allow-origin")), (401, CONSOLE));
-    assert_eq!(called.header("access-control-expose-headers"), "ETag, X-Request-ID, Retry-After");
+    assert_eq!(called.header("access-control-expose-headers"), "ETag, X-Request-ID, Retry-After, X-CSRF-Token");
     assert!(called.header("vary").contains("Origin"));
     let called = fetch(&server, "/api/v1/auth/me", &["-H", "Origin: https://evil.example"]);
     assert!(!called.headers.contains_key("access-control-allow-origin"));
