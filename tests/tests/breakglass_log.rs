@@ -8,17 +8,17 @@ const PASSWORD: &str = "correct-horse-battery-staple";
 const OTHER: &str = "another-horse-battery-staple";
 const WRONG: &str = "never-the-right-horse-at-all";
 
-/// A server whose whole log, at its most talkative, goes into a file.
-fn logged() -> (Server, std::path::PathBuf) {
+/// A server with these settings whose whole log, at its most talkative, goes into a file.
+pub(crate) fn logged(settings: &[(&str, &str)]) -> (Server, std::path::PathBuf) {
     let dir = tempfile::Builder::new().prefix("cc").tempdir().expect("a temporary folder");
     std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711)).expect("chmod");
     let (port, path) = (free_port(), dir.path().join("server.log"));
     let log = File::create(&path).expect("a file");
-    let settings = [
-        ("CERTCTL_BREAKGLASS_ENABLED".to_owned(), "true".to_owned()),
-        ("CERTCTL_LOG_LEVEL".to_owned(), "debug".to_owned()),
-    ]
-    .to_vec();
+    let settings: Vec<_> = settings
+        .iter()
+        .chain(&[("LOG_LEVEL", "debug")])
+        .map(|(name, value)| (format!("CERTCTL_{name}"), (*value).to_owned()))
+        .collect();
     let mut server = command(dir.path(), port);
     server.envs(settings.clone()).stdout(log.try_clone().expect("a file")).stderr(log);
     let server = Server { child: server.spawn().expect("the server starts"), dir, port, settings };
@@ -28,7 +28,7 @@ fn logged() -> (Server, std::path::PathBuf) {
 
 #[test]
 fn tl_07_the_log_tells_of_every_emergency_sign_in_and_of_no_password() {
-    let (mut server, path) = logged();
+    let (mut server, path) = logged(&[("BREAKGLASS_ENABLED", "true")]);
     let admin = server.bootstrap();
     told(&server, &["create", "drill-1", "--role", "admin"], PASSWORD);
     let login = |password: &str| {

@@ -8,6 +8,9 @@ use std::process::{Child, Command, Stdio};
 
 const SECRET: &str = "secret-of-the-decent-provider-0123456789";
 
+/// What a server needs for a provider on this machine.
+const SETTINGS: &[(&str, &str)] = &[("OIDC_ALLOW_LOOPBACK", "true"), ("RATE_LIMIT_ENABLED", "false")];
+
 /// Where npm's package is; the script installs it at the first call.
 fn modules() -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/oidc-provider");
@@ -47,7 +50,11 @@ struct Browser<'a> {
 impl Scene {
     /// `groups` of the provider are worth what `mappings` say.
     fn new(mappings: &[(&str, &str)]) -> (Self, Peer) {
-        let server = Server::start_with(&[("OIDC_ALLOW_LOOPBACK", "true"), ("RATE_LIMIT_ENABLED", "false")]);
+        Self::on(Server::start_with(SETTINGS), mappings)
+    }
+
+    /// The same around a server that runs, with [`SETTINGS`].
+    fn on(server: Server, mappings: &[(&str, &str)]) -> (Self, Peer) {
         let key = server.bootstrap();
         let folder = server.dir.path();
         let made = Command::new("openssl")
@@ -258,4 +265,60 @@ fn a_callback_that_dies_in_the_middle_leaves_nothing_half_made_and_two_replicas_
     let answer = format!("xsrf={}&logout=yes", xsrf.expect("the provider asks"));
     ada.curl(&["-L", "-d", &answer, &format!("https://localhost:{}/session/end/confirm", scene.peer_port)]);
     until("the replica refuses the session", || ada.curl(&insecure).1.starts_with("401 "));
+}
+
+/// Every value of these parameters in what curl told of its requests and of the redirects.
+fn values_of<'a>(told: &'a str, names: &[&str]) -> Vec<&'a str> {
+    let parts = told.split(['?', '&', ' ', '\n', '\r', ';']);
+    let pairs = parts.filter_map(|part| part.split_once('='));
+    pairs.filter(|(name, value)| names.contains(name) && value.len() > 8).map(|(_, value)| value).collect()
+}
+
+#[test]
+fn tl_01_02_03_04_06_08_09_nothing_that_grants_anything_stands_in_the_log() {
+    let (server, log) = super::breakglass_log::logged(SETTINGS);
+    let (mut scene, _peer) = Scene::on(server, &[("eng", "r-operator")]);
+    let mut secrets: Vec<String> = [SECRET, super::TOKEN, &scene.key].map(ToOwned::to_owned).to_vec();
+    for account in ["ada", "bob"] {
+        let browser = scene.browser(account);
+        let line = format!("localhost\tFALSE\t/\tTRUE\t0\taccount\t{account}\n");
+        std::fs::write(&browser.jar, format!("# Netscape HTTP Cookie File\n{line}")).expect("written");
+        let output = Command::new("curl")
+            .args(["-sSvL", "--max-time", "60", "-A", "curl-as-browser", "--cacert"])
+            .arg(scene.server.dir.path().join("both.crt"))
+            .arg("-b")
+            .arg(&browser.jar)
+            .arg("-c")
+            .arg(&browser.jar)
+            .arg(format!("{}/auth/oidc/login?provider={}", scene.origin(), scene.provider))
+            .output()
+            .expect("curl runs");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        let cookies = ["__Host-certctl_oidc_pending", "__Host-certctl_session", "__Host-certctl_csrf"];
+        let found = values_of(&told, &[&["code", "state", "nonce"][..], &cookies].concat());
+        assert!(found.len() >= 4, "{account}: {told}");
+        secrets.extend(found.into_iter().map(ToOwned::to_owned));
+    }
+    // Using the session, rotating its key, a callback that fails, and a logout that the provider did not order.
+    let ada = scene.browser("ada");
+    assert!(ada.me().to_string().contains("r-operator"));
+    let rotate = "/api/v1/auth/sessions/signing-keys/rotate";
+    assert_eq!(scene.server.call("POST", rotate, Some(&scene.key), Some(&json!({}))).0, 200);
+    let (code, state) = ("a-code-that-nobody-gave", "a-state-that-nobody-made");
+    ada.curl(&[&format!("{}/auth/oidc/callback?code={code}&state={state}", scene.origin())]);
+    let forged = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJub2JvZHkifQ.c2lnbmF0dXJl";
+    let end = format!("{}/auth/oidc/back-channel-logout", scene.origin());
+    assert!(ada.curl(&["-d", &format!("logout_token={forged}"), &end]).1.starts_with("400"));
+    secrets.extend([code, state, forged].map(ToOwned::to_owned));
+    scene.server.signal("-TERM");
+    scene.server.child.wait().expect("it ends");
+
+    let log = std::fs::read_to_string(&log).expect("a log");
+    assert!(log.contains("/auth/oidc/callback") && log.contains("/auth/oidc/back-channel-logout"), "it tells of them");
+    for secret in secrets {
+        assert!(!log.contains(&secret), "{secret} is in the log");
+        // What a cookie signs is of no use without the signature; ids may be told.
+        let mac = secret.rsplit('.').next().filter(|mac| mac.len() >= 43);
+        assert!(mac.is_none_or(|mac| !log.contains(mac)), "the signature of {secret} is in the log");
+    }
 }
