@@ -173,6 +173,16 @@ fn people_sign_in_by_their_groups_leave_at_both_ends_and_survive_new_keys() {
     let refused = bob.sign_in();
     assert!(refused.ends_with("/login?error=oidc_failed&reason=unmapped_groups"), "{refused}");
     assert_eq!(scene.live_sessions(), "1");
+    let figures = scene.server.curl(&[
+        "-H",
+        &format!("Authorization: Bearer {}", scene.key),
+        &format!("{}/api/v1/metrics/prometheus", scene.origin()),
+    ]);
+    let figures = String::from_utf8_lossy(&figures.stdout).into_owned();
+    for result in ["signed_in", "unmapped_groups"] {
+        let line = format!("certctl_auth_login_total{{provider=\"{}\",result=\"{result}\"}} 1", scene.provider);
+        assert!(figures.contains(&line), "{line} in {figures}");
+    }
 
     // A second device; then the first leaves here, and goes on to leave there.
     let phone = Browser { jar: scene.server.dir.path().join("phone.jar"), ..scene.browser("ada") };

@@ -26,6 +26,11 @@ static BREAKGLASS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counters("certctl_breakglass_logins_total", "Attempts to sign in with an emergency account.", &["result"])
 });
 
+static LOGINS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Sign-ins that providers answered, by what became of them.";
+    counters("certctl_auth_login_total", help, &["provider", "result"])
+});
+
 /// What happens to OCSP requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OcspEvent {
@@ -104,6 +109,11 @@ pub(crate) fn ocsp(event: OcspEvent) {
 /// Counts an attempt to sign in with an emergency account.
 pub(crate) fn breakglass_login(result: &str) {
     BREAKGLASS.with_label_values(&[result]).inc();
+}
+
+/// Counts a sign-in through a provider; `provider` is empty while nobody knows which.
+pub(crate) fn login(provider: &str, result: &str) {
+    LOGINS.with_label_values(&[provider, result]).inc();
 }
 
 /// Counts a refusal by the limiter of this name.

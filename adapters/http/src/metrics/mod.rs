@@ -15,7 +15,7 @@ mod counters;
 mod json;
 mod prometheus_text;
 
-pub(crate) use counters::{OcspEvent, breakglass_login, observe_request, ocsp, rate_limited};
+pub(crate) use counters::{OcspEvent, breakglass_login, login, observe_request, ocsp, rate_limited};
 
 const COUNTED_AT_MOST_EVERY: Duration = Duration::from_secs(10);
 

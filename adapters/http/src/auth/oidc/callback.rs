@@ -56,6 +56,7 @@ pub(crate) async fn handler(cx: Cx) -> Result<HttpResponse, ApiError> {
     let mut attempt = Attempt { cx: &cx, oidc, sessions, known: Known::default() };
     let mut response = match attempt.run(cookie.value(), &params).await {
         Ok((minted, return_to)) => {
+            crate::metrics::login(minted.session.provider_id.as_deref().unwrap_or_default(), "signed_in");
             let mut response = arrived(&return_to, sessions.settings.same_site);
             set_cookies(&mut response, &session_cookies(&minted, &sessions.settings))?;
             response
@@ -198,6 +199,7 @@ impl Attempt<'_> {
         let state = self.cx.state();
         let provider = self.known.provider.as_ref().map(|(id, issuer)| (id.as_str(), issuer.as_str()));
         let (provider_id, sign_in_id) = (provider.map(|(id, _)| id), self.known.sign_in_id.as_deref());
+        crate::metrics::login(provider_id.unwrap_or_default(), refused.failure.as_str());
         tracing::info!(
             provider_id,
             sign_in_id,
