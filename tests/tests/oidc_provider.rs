@@ -332,3 +332,32 @@ fn tl_01_02_03_04_06_08_09_nothing_that_grants_anything_stands_in_the_log() {
         assert!(mac.is_none_or(|mac| !log.contains(mac)), "the signature of {secret} is in the log");
     }
 }
+
+#[test]
+fn ten_thousand_strangers_who_begin_to_sign_in_leave_nothing_behind() {
+    let (scene, _peer) = Scene::new(&[]);
+    let resident = || -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", scene.server.child.id())).expect("it runs");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its memory");
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
+    };
+    let begin = |count: usize| {
+        let url = format!("{}/auth/oidc/login?provider={}", scene.origin(), scene.provider);
+        let request = format!("url = \"{url}\"\noutput = \"/dev/null\"\nwrite-out = \"%{{http_code}}\\n\"\n");
+        let ca = scene.server.dir.path().join("data/tls/ca.crt");
+        let each = format!("cacert = \"{}\"\nsilent\nshow-error\n{request}", ca.display());
+        let file = scene.server.dir.path().join("starts");
+        std::fs::write(&file, vec![each; count].join("next\n")).expect("written");
+        let output = Command::new("curl").arg("-K").arg(&file).output().expect("curl runs");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.lines().all(|status| matches!(status, "302" | "429")), "{text}");
+        text.lines().filter(|status| *status == "302").count()
+    };
+    assert!(begin(500) > 0, "some are let through");
+    let before = resident();
+    begin(10_000);
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 16 * 1024, "the server grew by {grown} KiB");
+    let rows = "SELECT (SELECT count(*) FROM iam.used_sign_ins) + (SELECT count(*) FROM iam.sessions)";
+    assert_eq!(scene.server.sql(rows), "0");
+}
