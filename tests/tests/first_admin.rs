@@ -2,7 +2,7 @@
 
 use super::defences::PROXY;
 use super::faults::{Session, until};
-use super::{Server, TOKEN, json};
+use super::{Server, TOKEN, command, json};
 use std::process::{Child, Command, Stdio};
 
 /// An attempt as a process of its own; prints the status.
@@ -104,4 +104,25 @@ fn the_token_tells_nothing_once_there_is_an_administrator_and_refusals_are_on_re
     // The sixth call of a minute is not looked at at all.
     assert_eq!(ask(TOKEN, "third").0, 429);
     assert_eq!(trail["data"].as_array().map(Vec::len), Some(4), "{trail}");
+}
+
+#[test]
+fn br_08_the_way_for_the_first_administrator_opens_again_by_the_hosts_hand_only() {
+    let server = Server::start();
+    server.bootstrap();
+    let reopen = || {
+        let mut reopen = command(server.dir.path(), server.port);
+        let output = reopen.args(["auth", "reopen-bootstrap"]).output().expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, said) = reopen();
+    assert_eq!(code, Some(1), "an administrator is there: {said}");
+    // Every administrator is gone, behind the back of the guards.
+    server.sql("DELETE FROM iam.grants WHERE role_id = 'r-admin'");
+    let again = json!({"token": TOKEN, "actor_name": "again"});
+    assert_eq!(server.call("POST", "/api/v1/auth/bootstrap", None, Some(&again)).0, 410);
+    let (code, said) = reopen();
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(server.call("POST", "/api/v1/auth/bootstrap", None, Some(&again)).0, 201);
+    assert_eq!(server.call("POST", "/api/v1/auth/bootstrap", None, Some(&again)).0, 410);
 }
