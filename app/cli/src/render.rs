@@ -134,15 +134,14 @@ fn title(key: &str) -> String {
         .join(" ")
 }
 
-/// Lines `Label: value`: first the members of the shape in its order, then the rest.
+/// Lines `Label: value`: first the members of the shape in its order, then the rest by name.
 fn details(shape: &Shape, object: &Map<String, Value>) -> String {
     let mut keys: Vec<&str> = shape.all().map(|column| column.key).filter(|key| object.contains_key(*key)).collect();
-    for key in object.keys() {
-        // Certificates and requests are for files; they'd fill the screen.
-        if !keys.contains(&key.as_str()) && !key.ends_with("_pem") && key != "pem_chain" {
-            keys.push(key);
-        }
-    }
+    // Certificates and requests are for files; they'd fill the screen.
+    let shown = |key: &&str| !keys.contains(key) && !key.ends_with("_pem") && *key != "pem_chain";
+    let mut rest: Vec<&str> = object.keys().map(String::as_str).filter(shown).collect();
+    rest.sort_unstable();
+    keys.extend(rest);
     let width = keys.iter().map(|key| title(key).chars().count() + 1).max().unwrap_or_default();
     let mut out = String::new();
     for key in keys {
