@@ -302,7 +302,7 @@ mod tests {
             let id = operation["operationId"].as_str().expect("documented");
             assert!(ids.insert(id.to_owned()), "{id} stands twice");
             assert_eq!(
-                operation["security"].is_array(),
+                operation["security"].as_array().is_some_and(|ways| !ways.is_empty()),
                 !matches!(route.gate, Gate::Public(_)),
                 "{} {} documents its security",
                 route.method,
