@@ -6,7 +6,6 @@ mod agents;
 mod breakglass;
 mod client;
 mod database;
-mod export;
 mod latency;
 mod machine;
 mod processes;
@@ -132,11 +131,6 @@ fn run(phase: Duration) -> Outcome<()> {
     let mut ready = [server.restart()?, server.restart()?, server.restart()?];
     ready.sort_unstable();
     report.line("ready on an existing database, median of 3", report::milliseconds(ready[1]));
-
-    let export = export::measure(&server)?;
-    report.line("audit events sealed, one leader", report::rate(export.sealed));
-    report.line("audit export of 1,000,000 events, streamed", report::rate(export.streamed));
-    report.line("server, growth while it streams them", report::mebibytes(export.grown));
 
     report.aim(Aim::share("issuance (P-256), of pgbench commits", issuance.rate, commits, 0.40));
     report.aim(Aim::share("cached OCSP, of /health", ocsp.cached.rate, health.rate, 0.70));
