@@ -174,6 +174,8 @@ fn sh_04_18_20_21_only_our_own_pages_change_things_with_a_session() {
     let viewer = viewer_key(&server, &key, "viewer");
     let bearer = format!("Authorization: Bearer {viewer}");
     assert_eq!(browser.send(&server, "GET", "/api/v1/auth/me", &[&bearer], None).body["actor_id"], "admin");
+    let as_key = format!("Authorization: Bearer {}", browser.cookies[SESSION]);
+    assert_eq!(ask(&server, "GET", "/api/v1/auth/me", &[&as_key], None).status, 401, "a cookie is no key");
     let mut bad = browser.clone();
     bad.cookies.insert(SESSION.to_owned(), format!("{}x", browser.cookies[SESSION]));
     assert_eq!(bad.send(&server, "GET", "/api/v1/auth/me", &[&bearer], None).body["actor_id"], "viewer");

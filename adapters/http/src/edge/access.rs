@@ -138,8 +138,8 @@ impl AccessCache {
         verified: &Verified,
         settings: &SessionSettings,
     ) -> Result<Result<Principal, Refusal>, StoreError> {
-        // A cookie's value holds its MAC, and is no key of anybody: it begins with another mark.
-        self.remember(hash_of(value), self.authenticator.authenticate_session(verified, settings)).await
+        // Under a name that no key can have: a cookie sent as a key must not be found here, past CSRF and binding.
+        self.remember(hash_of(&format!("cookie\0{value}")), self.authenticator.authenticate_session(verified, settings)).await
     }
 
     /// What was found out about a credential before, while it can be believed, or what `looking` finds out now.
