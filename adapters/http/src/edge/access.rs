@@ -139,7 +139,8 @@ impl AccessCache {
         settings: &SessionSettings,
     ) -> Result<Result<Principal, Refusal>, StoreError> {
         // Under a name that no key can have: a cookie sent as a key must not be found here, past CSRF and binding.
-        self.remember(hash_of(&format!("cookie\0{value}")), self.authenticator.authenticate_session(verified, settings)).await
+        self.remember(hash_of(&format!("cookie\0{value}")), self.authenticator.authenticate_session(verified, settings))
+            .await
     }
 
     /// What was found out about a credential before, while it can be believed, or what `looking` finds out now.
